@@ -1,0 +1,155 @@
+"""Exact decimal text: what a price or size is between the wire and the stores.
+
+`Dec` is plain decimal text (`"-12.50"`, never `"1e-7"`, never a float) that fits ClickHouse's `Decimal(38,18)`: at most 20 digits before the point and 18 after it.
+Keys for ordering are integers scaled by 10**18, so they are exact for every text that passes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, localcontext
+from itertools import chain
+from typing import TypeAlias
+
+from .errors import DecodeError
+
+Dec: TypeAlias = str
+Level: TypeAlias = Sequence[str]
+"""`[price, qty]`, as the JSON decoder made it."""
+Levels: TypeAlias = Sequence[Level]
+
+SCALE = 18
+_UNIT = 10**SCALE
+_MAX_DIGITS_BEFORE_POINT = 20
+_LIMIT = Decimal(10) ** _MAX_DIGITS_BEFORE_POINT
+_EXACT = Context(prec=76, rounding=ROUND_HALF_EVEN)
+
+_PLAIN = re.compile(r"-?[0-9]{1,20}+(?:\.[0-9]{1,18}+)?+").fullmatch
+_PLAIN_LIST = re.compile(r"(?:[0-9]{1,20}+(?:\.[0-9]{1,18}+)?+,)*+").fullmatch
+_MAX_NUMBER_CHARS = 128  # a longer text is refused before Decimal() spends time on it
+
+
+def plain(text: object, channel: str, field: str = "number") -> Dec:
+    """`text` as plain decimal text, exactly; exponents are written out (`1e-7` -> `0.0000001`).
+
+    Raises: DecodeError `number` if it is no finite number, `number_range` if it does not fit Decimal(38,18).
+    """
+    if not isinstance(text, str):
+        raise DecodeError(channel, "number", f"{field} is {type(text).__name__}, not text")
+    if _PLAIN(text):
+        return text
+    return _normalise(text, channel, field)
+
+
+def _normalise(text: str, channel: str, field: str) -> Dec:
+    if len(text) > _MAX_NUMBER_CHARS or not text.isascii() or "_" in text or text.strip() != text:
+        raise DecodeError(channel, "number", f"{field} is not a number")
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise DecodeError(channel, "number", f"{field} is not a number") from None
+    if not value.is_finite():
+        raise DecodeError(channel, "number", f"{field} is not finite")
+    return decimal_text(value, channel, field)
+
+
+def decimal_text(value: Decimal, channel: str = "-", field: str = "number") -> Dec:
+    """An exact Decimal as plain text.
+
+    Raises: DecodeError `number_range` if it does not fit Decimal(38,18) without loss.
+    """
+    if value.adjusted() >= _MAX_DIGITS_BEFORE_POINT or value.adjusted() < -4 * SCALE:
+        if value == 0:
+            return "0"
+        raise DecodeError(channel, "number_range", f"{field} does not fit Decimal(38,18)")
+    text = format(value, "f")
+    whole, _, fraction = text.partition(".")
+    if len(fraction) > SCALE:
+        if fraction[SCALE:].strip("0"):
+            raise DecodeError(channel, "number_range", f"{field} has more than {SCALE} decimals")
+        text = f"{whole}.{fraction[:SCALE]}"
+    return text
+
+
+def positive(text: object, channel: str, field: str) -> Dec:
+    """`plain`, and above zero.
+
+    Raises: DecodeError `number` for zero or a negative number.
+    """
+    value = plain(text, channel, field)
+    if value[0] == "-" or not value.strip("0."):
+        raise DecodeError(channel, "number", f"{field} is not positive")
+    return value
+
+
+def non_negative(text: object, channel: str, field: str) -> Dec:
+    """`plain`, and not below zero."""
+    value = plain(text, channel, field)
+    if value[0] == "-" and value.strip("-0."):
+        raise DecodeError(channel, "number", f"{field} is negative")
+    return value.lstrip("-")
+
+
+def check_levels(levels: Levels, channel: str) -> Levels:
+    """The same levels if all of their numbers are plain and not negative, else levels with every number normalised.
+
+    One regular expression over the joined texts: about 0.1 us a level, against 0.4 us for a check of each.
+    Raises: DecodeError as `plain`.
+    """
+    if _PLAIN_LIST(",".join(chain.from_iterable(levels)) + ",") or not levels:
+        return levels
+    return [(positive(price, channel, "price"), non_negative(qty, channel, "qty")) for price, qty in levels]
+
+
+def is_zero(text: Dec) -> bool:
+    """Whether plain decimal text is zero in any padding: `0`, `0.00000000`."""
+    return text[0] in "0-" and not text.strip("-0.")
+
+
+_MEMO_CAP = 1 << 17
+_memo: dict[str, int] = {}
+
+
+def scaled(text: Dec) -> int:
+    """`text` * 10**18 as an exact integer: the ordering key of prices, equal for equal values in any zero padding.
+
+    Prices repeat, so the answers are remembered (53 ns against 260 ns); the memory is bounded and starts anew when full.
+    """
+    key = _memo.get(text)
+    if key is None:
+        whole, _, fraction = text.partition(".")
+        key = int(whole + fraction.ljust(SCALE, "0")) if len(fraction) <= SCALE else int(Decimal(text).scaleb(SCALE))
+        if len(_memo) >= _MEMO_CAP:
+            _memo.clear()
+        _memo[text] = key
+    return key
+
+
+def unscaled(key: int) -> Dec:
+    """The shortest plain text of `key` / 10**18; inverse of `scaled` up to zero padding."""
+    sign, magnitude = ("-", -key) if key < 0 else ("", key)
+    whole, fraction = divmod(magnitude, _UNIT)
+    tail = f".{fraction:018d}".rstrip("0").rstrip(".") if fraction else ""
+    return f"{sign}{whole}{tail}"
+
+
+def exact_product(*factors: Dec, channel: str = "-", field: str = "qty") -> Dec:
+    """The exact product of plain texts."""
+    with localcontext(_EXACT):
+        value = Decimal(1)
+        for factor in factors:
+            value *= Decimal(factor)
+    return decimal_text(value.normalize(_EXACT), channel, field)
+
+
+def quotient(numerator: Decimal, denominator: Decimal, places: int = SCALE) -> Decimal:
+    """`numerator / denominator` rounded half-even to `places` decimals: the one inexact operation there is."""
+    with localcontext(_EXACT):
+        return (numerator / denominator).quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN)
+
+
+def total(texts: Iterable[Dec]) -> Decimal:
+    """The exact sum of plain texts."""
+    with localcontext(_EXACT):
+        return sum((Decimal(text) for text in texts), Decimal(0))

@@ -1,0 +1,288 @@
+"""`BookSync`: one machine that keeps one book right, or says that it is not.
+
+    AWAITING_SNAPSHOT --snapshot that joins the held diffs--> SYNCED --break--> AWAITING_SNAPSHOT
+
+It is fed snapshots and diffs from any number of sockets, in the order of their arrival, and gives back what may be kept as history: snapshots, diffs that follow
+without a hole, and a `Gap` for everything in between. What a venue means by "follows" is the venue's `BookRule`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+
+import msgspec
+
+from .adapter import BookRule, SnapshotSource, Verdict
+from .book import FAR, OrderBook
+from .events import BookSnapshot, DepthDiff, Event, Gap
+from .identity import raw_hash
+from .names import Feed, MarketType
+
+MAX_HELD_DIFFS = 10_000
+"""Diffs kept while a snapshot is on its way; beyond, the oldest goes and the gap grows."""
+CROSSED_LIMIT = 3
+"""Consecutive crossed states that end a book: a venue may send both sides of a move in two messages, not in four."""
+_PRUNE_SLACK = 2
+
+
+class SyncState(Enum):
+    """Whether the book may be published."""
+
+    AWAITING_SNAPSHOT = "awaiting_snapshot"
+    SYNCED = "synced"
+
+
+class SyncCounts(msgspec.Struct):
+    """What became of what the machine was given, since it was made."""
+
+    applied: int = 0
+    ignored: int = 0  # stale or repeated: already contained in the book
+    discarded: int = 0  # lost to a hole; a Gap covers each
+    gaps: int = 0
+    checksum_failures: int = 0
+    pruned_levels: int = 0
+
+
+def event_floor_ns(event: Event) -> int:
+    """The earlier of the venue's and our time: what was issued after it cannot have been missed before it."""
+    return event.ts_recv_ns if event.ts_event_ns is None else min(event.ts_event_ns, event.ts_recv_ns)
+
+
+def event_ceiling_ns(event: Event) -> int:
+    """The later of the venue's and our time."""
+    return event.ts_recv_ns if event.ts_event_ns is None else max(event.ts_event_ns, event.ts_recv_ns)
+
+
+class BookSync:
+    """The book of one instrument and its place in the venue's sequence.
+
+    `near` is the distance from the best of the nearest level that the last call changed (`FAR`: none), so that callers publish only what moved.
+    """
+
+    def __init__(self, exchange: str, market_type: MarketType, instrument: str, rule: BookRule) -> None:
+        self.instrument = instrument
+        self.rule = rule
+        self.book = OrderBook()
+        self.state = SyncState.AWAITING_SNAPSHOT
+        self.last_seq: int | None = None
+        self.near = FAR
+        self.counts = SyncCounts()
+        self._exchange = exchange
+        self._market_type = market_type
+        self._held: deque[DepthDiff] = deque()
+        self._snapshot: BookSnapshot | None = None  # until a diff has joined it
+        self._crossed = 0
+        self._gap: Gap | None = None  # open hole
+        self._last_ns: int | None = None  # floor of the last event kept
+        self._lost_from: DepthDiff | None = None  # first diff discarded since the machine was last whole
+
+    @property
+    def is_synced(self) -> bool:
+        return self.state is SyncState.SYNCED
+
+    @property
+    def is_publishable(self) -> bool:
+        """Synced, two-sided and not crossed: what a reader may be shown."""
+        return self.state is SyncState.SYNCED and not self._crossed and self.book.is_two_sided()
+
+    @property
+    def needs_snapshot(self) -> bool:
+        return self.state is SyncState.AWAITING_SNAPSHOT
+
+    @property
+    def held(self) -> int:
+        """Diffs waiting for a snapshot."""
+        return len(self._held)
+
+    @property
+    def position(self) -> tuple[int | None, int | None]:
+        """(time, sequence) of the last event kept: where a successor resumes."""
+        return self._last_ns, self.last_seq
+
+    def resume(self, last_ns: int, last_seq: int | None, reason: str) -> list[Event]:
+        """Continue after a predecessor that kept everything up to here: what lies between is a hole until proven otherwise."""
+        self._last_ns, self.last_seq = last_ns, last_seq
+        return self._open_gap(reason, last_ns)
+
+    def on_snapshot(self, snapshot: BookSnapshot) -> list[Event]:
+        """Take a whole book; returns it, the held diffs that follow it and the closing of a gap, or `[]` if it is too old to join them."""
+        self.near = FAR
+        if self.rule.source is SnapshotSource.REST and self.is_synced:
+            self.counts.ignored += 1
+            return []
+        held, self._held = self._held, deque()
+        first_kept = self._skip_stale(snapshot, held)
+        if first_kept is Verdict.GAP:
+            self._held = held
+            self.counts.ignored += 1
+            return []
+        if not self._passes_checksum_of(snapshot):
+            self._held = held
+            self.counts.checksum_failures += 1
+            return []
+        events: list[Event] = [snapshot, *self._close_gap(snapshot)]
+        self._install(snapshot)
+        for diff in held:
+            events += self.on_diff(diff)
+        self.near = 0
+        return events
+
+    def on_diff(self, diff: DepthDiff) -> list[Event]:
+        """`[diff]` when it follows, `[]` while held or when stale, `[Gap]` on a break (the diff is then held for the next snapshot)."""
+        self.near = FAR
+        if self.state is SyncState.AWAITING_SNAPSHOT:
+            self._hold(diff)
+            return []
+        verdict = self.rule.joins(self._snapshot, diff) if self._snapshot else self.rule.follows(self.last_seq, diff)
+        if verdict is Verdict.STALE:
+            self.counts.ignored += 1
+            return []
+        if verdict is Verdict.GAP:
+            events = self._break("sequence", diff)
+            self._hold(diff)
+            return events
+        return self._apply(diff)
+
+    def interrupt(self, reason: str, now_ns: int) -> list[Event]:
+        """The stream was cut. Where diffs are numbered and snapshots come by REST the next diff proves continuity; elsewhere the book ends here."""
+        if self.rule.sequenced and self.rule.source is SnapshotSource.REST:
+            return []
+        return self.reset(reason, now_ns)
+
+    def reset(self, reason: str, now_ns: int) -> list[Event]:
+        """Distrust the book until the next snapshot."""
+        self.near = FAR
+        self._held.clear()
+        if self._last_ns is None and self._lost_from is None:
+            self.state = SyncState.AWAITING_SNAPSHOT
+            return []
+        events = self._open_gap(reason, self._last_ns if self._last_ns is not None else now_ns)
+        self.state = SyncState.AWAITING_SNAPSHOT
+        self._snapshot = None
+        self._crossed = 0
+        return events
+
+    # What follows keeps the invariant: a diff given to the machine is applied, ignored as contained, held, or covered by a gap.
+
+    def _hold(self, diff: DepthDiff) -> None:
+        if len(self._held) >= MAX_HELD_DIFFS:
+            self._discard(self._held.popleft())
+        self._held.append(diff)
+
+    def _discard(self, diff: DepthDiff) -> None:
+        self.counts.discarded += 1
+        if self._lost_from is None:
+            self._lost_from = diff
+
+    def _skip_stale(self, snapshot: BookSnapshot, held: deque[DepthDiff]) -> Verdict:
+        """Drop held diffs that the snapshot contains; GAP (and nothing dropped) if it is older than the first of the others."""
+        kept = len(held)
+        verdict = Verdict.APPLY
+        for index, diff in enumerate(held):
+            verdict = self.rule.joins(snapshot, diff)
+            if verdict is not Verdict.STALE:
+                kept = index
+                break
+        if verdict is Verdict.GAP:
+            return Verdict.GAP
+        for _ in range(kept):
+            self._discard(held.popleft())
+        return Verdict.APPLY
+
+    def _install(self, snapshot: BookSnapshot) -> None:
+        self.book.replace(snapshot.bids, snapshot.asks)
+        self.state = SyncState.SYNCED
+        self.last_seq = snapshot.last_seq
+        self._snapshot = snapshot if self.rule.sequenced else None
+        self._crossed = 0
+        self._last_ns = event_floor_ns(snapshot)
+        self.counts.applied += 1
+        self.near = 0
+
+    def _apply(self, diff: DepthDiff) -> list[Event]:
+        near = self.book.apply(diff.bids, diff.asks)
+        if self.rule.max_depth is not None:
+            self.counts.pruned_levels += self.book.prune(self.rule.max_depth)
+        elif self.rule.snapshot_depth is not None:
+            self._prune_far(self.rule.snapshot_depth)
+        if diff.checksum is not None and not self._passes_checksum(diff.checksum):
+            self.counts.checksum_failures += 1
+            events = self._break("checksum", diff)
+            self._discard(diff)
+            return events
+        self._crossed = self._crossed + 1 if self.book.is_crossed() else 0
+        if self._crossed > CROSSED_LIMIT:
+            events = self._break("crossed", diff)
+            self._discard(diff)
+            return events
+        self._snapshot = None
+        if diff.last_seq is not None:
+            self.last_seq = diff.last_seq
+        self._last_ns = event_floor_ns(diff)
+        self.counts.applied += 1
+        self.near = near
+        return [diff]
+
+    def _prune_far(self, depth: int) -> None:
+        # Levels beyond the snapshot's horizon are known only where they changed; they are kept in bounds, not trusted.
+        for side in (self.book.bids, self.book.asks):
+            if len(side) > _PRUNE_SLACK * depth:
+                self.counts.pruned_levels += side.prune(depth)
+
+    def _passes_checksum(self, expected: int) -> bool:
+        actual = self.rule.checksum(self.book.bids.top(100), self.book.asks.top(100))
+        return actual is None or actual == expected
+
+    def _passes_checksum_of(self, snapshot: BookSnapshot) -> bool:
+        if snapshot.checksum is None:
+            return True
+        actual = self.rule.checksum(snapshot.bids, snapshot.asks)
+        return actual is None or actual == snapshot.checksum
+
+    def _break(self, reason: str, at: DepthDiff) -> list[Event]:
+        from_ns = self._last_ns if self._last_ns is not None else event_floor_ns(at)
+        events = self._open_gap(reason, from_ns)
+        self.state = SyncState.AWAITING_SNAPSHOT
+        self._snapshot = None
+        self._crossed = 0
+        return events
+
+    def _open_gap(self, reason: str, from_ns: int) -> list[Event]:
+        if self._gap is not None:
+            return []
+        self.counts.gaps += 1
+        from_seq = None if self.last_seq is None or not self.rule.sequenced else self.last_seq + 1
+        self._gap = Gap(
+            exchange=self._exchange,
+            market_type=self._market_type,
+            instrument=self.instrument,
+            ts_event_ns=None,
+            ts_recv_ns=from_ns,
+            gap_id=raw_hash(self._exchange, self.instrument, Feed.OB_DIFFS, from_ns, from_seq, reason),
+            gap_feed=Feed.OB_DIFFS,
+            from_ns=from_ns,
+            to_ns=None,
+            from_seq=from_seq,
+            reason=reason,
+        )
+        return [self._gap]
+
+    def _close_gap(self, snapshot: BookSnapshot) -> list[Event]:
+        """The hole up to this snapshot, if there is one: opened by a break, or at the start by diffs that came before any snapshot."""
+        lost, self._lost_from = self._lost_from, None
+        if self._gap is None and lost is not None:
+            self.last_seq = None if lost.first_seq is None else lost.first_seq - 1
+            self._open_gap("start" if self._last_ns is None else "discarded", event_floor_ns(lost))
+        if self._gap is None:
+            return []
+        gap, self._gap = self._gap, None
+        return [
+            msgspec.structs.replace(
+                gap,
+                ts_recv_ns=snapshot.ts_recv_ns,
+                to_ns=event_ceiling_ns(snapshot),
+                to_seq=snapshot.last_seq if gap.from_seq is not None else None,
+                state="closed",
+            )
+        ]

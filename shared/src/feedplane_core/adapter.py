@@ -133,6 +133,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     max_frame_bytes: int = 1 << 20
     compression: bool = False  # permessage-deflate
     headers: Mapping[str, str] = {}
+    capacity: int = 0  # channels that a socket may carry; 0: channels are never added to a live socket
     token: Request | None = None  # a body to fetch first; `Adapter.connection_with_token` then completes the URL
 
 

@@ -56,8 +56,7 @@ class BookSide:
             else:
                 book[key] = level
                 distance = len(keys) - 1 - bisect_left(keys, key)
-            if distance < near:
-                near = distance
+            near = min(near, distance)
         return near
 
     def prune(self, depth: int) -> int:

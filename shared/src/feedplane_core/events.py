@@ -189,7 +189,7 @@ class Gap(Event, frozen=True, kw_only=True, gc=False, tag="gap"):
 
     feed: ClassVar[Feed] = Feed.OB_DIFFS  # of the hole: see `gap_feed`
 
-    gap_id: str  # stable identity: a later row of the same id supersedes (open -> closed -> repaired)
+    gap_id: str  # from what and where it begins: a later row of the same id supersedes (open -> closed -> repaired)
     gap_feed: Feed
     from_ns: int
     to_ns: int | None

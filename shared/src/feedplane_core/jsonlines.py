@@ -15,8 +15,6 @@ _INTERNAL = frozenset({"ordinal", "depth", "checksum"})
 _RENAMED = {"gap_feed": "feed", "status_feed": "feed"}
 _NAMED_BACK = {"gap": "gap_feed", "status": "status_feed"}
 
-_from_builtins = msgspec.convert
-
 
 def event_dict(event: Event) -> dict[str, Any]:
     """One JSON-ready dict: `type` first, prices and sizes as text, times as integer ns."""
@@ -36,7 +34,8 @@ def event_from_dict(raw: dict[str, Any]) -> AnyEvent:
     feed_key = _NAMED_BACK.get(raw.get("type", ""))
     if feed_key is not None:
         raw = {(feed_key if key == "feed" else key): value for key, value in raw.items()}
-    return _from_builtins(raw, AnyEvent)
+    event: AnyEvent = msgspec.convert(raw, AnyEvent)
+    return event
 
 
 def error_line(error: DecodeError, line: int) -> bytes:

@@ -253,7 +253,7 @@ class FeedTracker:
             instrument=self._instrument,
             ts_event_ns=None,
             ts_recv_ns=now_ns,
-            gap_id=raw_hash(self._exchange, self._instrument, self._feed, from_ns, from_seq, reason),
+            gap_id=raw_hash(self._exchange, self._instrument, self._feed, from_ns, from_seq),
             gap_feed=self._feed,
             from_ns=from_ns,
             to_ns=to_ns,

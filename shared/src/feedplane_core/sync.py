@@ -120,6 +120,7 @@ class BookSync:
         if not self._passes_checksum_of(snapshot):
             self._held = held
             self.counts.checksum_failures += 1
+            self.counts.ignored += 1
             return []
         events: list[Event] = [snapshot, *self._close_gap(snapshot)]
         self._install(snapshot)
@@ -153,7 +154,8 @@ class BookSync:
     def reset(self, reason: str, now_ns: int) -> list[Event]:
         """Distrust the book until the next snapshot."""
         self.near = FAR
-        self._held.clear()
+        while self._held:
+            self._discard(self._held.popleft())
         if self._last_ns is None and self._lost_from is None:
             self.state = SyncState.AWAITING_SNAPSHOT
             return []
@@ -259,7 +261,7 @@ class BookSync:
             instrument=self.instrument,
             ts_event_ns=None,
             ts_recv_ns=from_ns,
-            gap_id=raw_hash(self._exchange, self.instrument, Feed.OB_DIFFS, from_ns, from_seq, reason),
+            gap_id=raw_hash(self._exchange, self.instrument, Feed.OB_DIFFS, from_ns, from_seq),
             gap_feed=Feed.OB_DIFFS,
             from_ns=from_ns,
             to_ns=None,

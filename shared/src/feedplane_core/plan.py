@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from hashlib import blake2b
 
 
-def place(loads: Mapping[str, int], capacity: int) -> list[list[str]]:
-    """Names (with their loads: streams each) spread over as few sockets as `capacity` allows, each name on one; names sorted per socket.
+def place(loads: Mapping[str, int], capacity: int) -> dict[int, list[str]]:
+    """Names (with their loads: streams each) spread over as few sockets as `capacity` allows: socket number -> its names, sorted; empty sockets are left out.
 
     Rendezvous hashing with capacity: a name goes to the socket it ranks highest among those with room, so with an unchanged number of sockets most names keep
     their place. Raises: ValueError if one name alone exceeds the capacity.
@@ -17,7 +17,7 @@ def place(loads: Mapping[str, int], capacity: int) -> list[list[str]]:
     while True:
         placed = _place(loads, capacity, sockets)
         if placed is not None:
-            return [sorted(names) for names in placed if names]
+            return {number: names for number, names in enumerate(placed) if names}
         sockets += 1
 
 

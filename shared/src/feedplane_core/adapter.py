@@ -145,6 +145,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     connects: int
     connect_window_ns: int
     used_weight_header: str | None = None  # answered by the venue: what it has counted so far in this window
+    channels_per_connection: int | None = None  # of one socket; None: the venue names no limit
 
 
 class Tag(msgspec.Struct, frozen=True, kw_only=True):

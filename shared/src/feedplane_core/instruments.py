@@ -45,6 +45,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     status: InstrumentStatus = InstrumentStatus.TRADING
     listed_ns: int | None = None
     expiry_ns: int | None = None
+    funding_interval_s: int | None = None  # None: no funding, or the venue does not say
     stream_id: str = ""  # the venue's other spelling or number for it, where its streams use one
 
     def base_qty(self, qty: Dec, price: Dec) -> Dec:

@@ -24,6 +24,8 @@ MAX_HELD_DIFFS = 10_000
 CROSSED_LIMIT = 3
 """Consecutive crossed states that end a book: a venue may send both sides of a move in two messages, not in four."""
 _PRUNE_SLACK = 2
+_RESET_MARGIN_NS = 1_000_000_000
+"""A diff numbered as old but stamped this much newer than the newest applied is no repeat: the venue began to count anew. Copies of other sockets differ by less."""
 
 
 class SyncState(Enum):
@@ -75,6 +77,7 @@ class BookSync:
         self._crossed = 0
         self._gap: Gap | None = None  # open hole
         self._last_ns: int | None = None  # floor of the last event kept
+        self._last_event_ns: int | None = None  # newest venue time of what was kept since the last snapshot
         self._lost_from: DepthDiff | None = None  # first diff discarded since the machine was last whole
 
     @property
@@ -136,11 +139,11 @@ class BookSync:
             self._hold(diff)
             return []
         verdict = self.rule.joins(self._snapshot, diff) if self._snapshot else self.rule.follows(self.last_seq, diff)
-        if verdict is Verdict.STALE:
+        if verdict is Verdict.STALE and not self._is_from_new_count(diff):
             self.counts.ignored += 1
             return []
-        if verdict is Verdict.GAP:
-            events = self._break("sequence", diff)
+        if verdict is not Verdict.APPLY:
+            events = self._break("sequence" if verdict is Verdict.GAP else "sequence_reset", diff)
             self._hold(diff)
             return events
         return self._apply(diff)
@@ -166,6 +169,10 @@ class BookSync:
         return events
 
     # What follows keeps the invariant: a diff given to the machine is applied, ignored as contained, held, or covered by a gap.
+
+    def _is_from_new_count(self, diff: DepthDiff) -> bool:
+        newest = self._last_event_ns
+        return newest is not None and diff.ts_event_ns is not None and diff.ts_event_ns > newest + _RESET_MARGIN_NS
 
     def _hold(self, diff: DepthDiff) -> None:
         if len(self._held) >= MAX_HELD_DIFFS:
@@ -199,6 +206,7 @@ class BookSync:
         self._snapshot = snapshot if self.rule.sequenced else None
         self._crossed = 0
         self._last_ns = event_floor_ns(snapshot)
+        self._last_event_ns = snapshot.ts_event_ns
         self.counts.applied += 1
         self.near = 0
 
@@ -222,6 +230,7 @@ class BookSync:
         if diff.last_seq is not None:
             self.last_seq = diff.last_seq
         self._last_ns = event_floor_ns(diff)
+        self._last_event_ns = diff.ts_event_ns
         self.counts.applied += 1
         self.near = near
         return [diff]

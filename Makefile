@@ -1,0 +1,70 @@
+# Feedplane. `make help` lists every target.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+DISTRIBUTIONS := shared ddl $(wildcard services/*/pyproject.toml) $(wildcard services/feeds/*/pyproject.toml) \
+	$(wildcard operator/pyproject.toml) tests/support
+FOLDERS := $(sort $(patsubst %/pyproject.toml,%,$(DISTRIBUTIONS)))
+SOURCES := $(wildcard $(addsuffix /src,$(FOLDERS)))
+STAMP := $(VENV)/.feedplane-$(shell cat requirements/dev.txt $(addsuffix /pyproject.toml,$(FOLDERS)) | sha256sum | cut -c1-16)
+PYTEST := $(BIN)/pytest
+JOBS ?= 2
+FILE ?= examples/quickstart.yaml
+
+.PHONY: help setup run test test-fast conformance faults soak check format lint types generate bench record clean
+
+help: ## List every target with one line each
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
+
+setup: $(STAMP) ## Build .venv with every pinned requirement and all packages, editable
+
+$(STAMP): requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Feedplane needs Python 3.11 or newer: set PYTHON=/path/to/python3.11"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ./,$(FOLDERS))
+	@rm -f $(VENV)/.feedplane-*
+	@touch $@
+
+run: setup ## Start Feedplane on examples/quickstart.yaml (FILE=other.yaml) with embedded engines; Ctrl-C stops
+	@$(BIN)/feedplane up -f $(FILE)
+
+test: setup ## All tests that fit in ten minutes on two cores
+	$(PYTEST) -n $(JOBS) --dist worksteal -m "not slow and not faults" tests/unit tests/conformance tests/integration
+	$(PYTEST) -m "not slow and not faults" tests/e2e
+
+test-fast: setup ## Unit tests and conformance only
+	$(PYTEST) -n $(JOBS) --dist worksteal -q tests/unit tests/conformance
+
+conformance: setup ## Conformance suite; EXCHANGE=x for one venue
+	$(PYTEST) -q tests/conformance $(if $(EXCHANGE),--exchange $(EXCHANGE))
+
+faults: setup ## Promises under faults: the whole plane, simulated venues, kills and cuts, judged by the ledger
+	$(PYTEST) -m "faults" tests/e2e
+
+check: setup ## Format, lint, strict types, layers, drift of generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(SOURCES)
+	$(PYTEST) -q tests/unit/test_layers.py
+	$(BIN)/python tools/generate.py --check
+
+format: setup ## Format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: setup ## Write everything that is generated: references, data dictionary
+	$(BIN)/python tools/generate.py
+
+bench: setup ## Benchmarks, with ratios against a baseline in the same run; table and build/bench.json
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	$(BIN)/python bench/run.py $(BENCH)
+
+record: setup ## Record real frames: make record EXCHANGE=x SYMBOLS=A,B FOR=60s OUT=file
+	$(BIN)/feedplane record --exchange $(EXCHANGE) --symbols $(SYMBOLS) --for $(or $(FOR),60s) -o $(OUT)
+
+clean: ## Remove the environment, caches and local data
+	rm -rf $(VENV) build data .pytest_cache .mypy_cache .ruff_cache .hypothesis

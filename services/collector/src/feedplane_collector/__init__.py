@@ -1,0 +1,1 @@
+"""Collector: venue sockets and REST on one side, the journal on the other."""

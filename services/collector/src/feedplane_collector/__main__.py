@@ -1,0 +1,5 @@
+import sys
+
+from feedplane_collector.main import main
+
+sys.exit(main())

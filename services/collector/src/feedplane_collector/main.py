@@ -1,0 +1,301 @@
+"""`python -m feedplane_collector`: wires one collector together and keeps it running."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import ssl
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from feedplane_journal.lean import import_pyarrow
+
+import_pyarrow()
+
+from feedplane_core.adapter import Adapter, Options  # noqa: E402 - pyarrow first, without numpy
+from feedplane_core.errors import DecodeError, FeedplaneError, UsageError  # noqa: E402
+from feedplane_core.names import NS_PER_MS, NS_PER_S, Feed  # noqa: E402
+from feedplane_feedset.config import CollectorConfig, read_collector_config  # noqa: E402
+from feedplane_feedset.errors import FeedSetError  # noqa: E402
+from feedplane_journal.columns import Columns  # noqa: E402
+from feedplane_ops.backoff import Backoff  # noqa: E402
+from feedplane_ops.gc import GcPacer  # noqa: E402
+from feedplane_ops.health import Health, Heartbeat, beat_event_loop  # noqa: E402
+from feedplane_ops.http import HealthServer  # noqa: E402
+from feedplane_ops.logging import Sampler, setup_logging  # noqa: E402
+from feedplane_ops.metrics import Metrics  # noqa: E402
+from feedplane_ops.settings import fail_usage  # noqa: E402
+from feedplane_ops.signals import StopSignal, run_service  # noqa: E402
+from pydantic import ValidationError  # noqa: E402
+
+from feedplane_collector.clock import ReceiveClock  # noqa: E402
+from feedplane_collector.commit import Committer  # noqa: E402
+from feedplane_collector.fleet import Fleet  # noqa: E402
+from feedplane_collector.pipeline import Pipeline  # noqa: E402
+from feedplane_collector.polling import Poller, SnapshotFetcher  # noqa: E402
+from feedplane_collector.report import Report  # noqa: E402
+from feedplane_collector.rest import RestClient  # noqa: E402
+from feedplane_collector.sampler import Sampler as BookSampler  # noqa: E402
+from feedplane_collector.settings import CollectorSettings, read_settings  # noqa: E402
+from feedplane_collector.sockets import SocketSettings  # noqa: E402
+from feedplane_collector.spool import Spool  # noqa: E402
+from feedplane_collector.transport import choose_transport  # noqa: E402
+from feedplane_collector.universe import Selection, UniverseFailed, fetch_universe, select  # noqa: E402
+
+logger = logging.getLogger(__name__)
+
+_LOOP_STALL_NS = 30 * NS_PER_S
+_CONFIG_POLL_S = 1.0
+_SHED_GAPS_EVERY_S = 1.0
+_SAMPLE_LOG_PER_MINUTE = 5
+_EXIT_USAGE = 2
+_SECONDS_PER = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+def interval_text(seconds: int) -> str:
+    """`60` -> `1m`: kline intervals as venues and people write them."""
+    for unit in ("w", "d", "h", "m", "s"):
+        if seconds % _SECONDS_PER[unit] == 0:
+            return f"{seconds // _SECONDS_PER[unit]}{unit}"
+    raise ValueError(f"no interval of {seconds} s")
+
+
+def load_adapter(exchange: str, options: Options) -> Adapter:
+    """The venue's adapter by entry point. Raises: UsageError if it is not installed."""
+    found = {point.name: point for point in entry_points(group="feedplane.adapters")}
+    if exchange not in found:
+        raise UsageError("exchange", f"no adapter for {exchange!r} is installed", f"installed: {', '.join(sorted(found))}")
+    adapter: Adapter = found[exchange].load()(options)
+    return adapter
+
+
+class Collector:
+    """One collector process: parts, and the tasks that move them."""
+
+    def __init__(self, settings: CollectorSettings, config: CollectorConfig, stop: StopSignal) -> None:
+        self._settings = settings
+        self._config = config
+        self._stop = stop
+        self._clock = ReceiveClock()
+        tls = ssl.create_default_context(cafile=settings.ca_file)
+        self._adapter = load_adapter(
+            config.exchange,
+            Options(
+                endpoints=settings.endpoints,
+                kline_intervals=tuple(interval_text(seconds) for seconds in config.kline_intervals_s),
+                open_interest_every_ns=config.cadence.open_interest_ns,
+            ),
+        )
+        self._metrics = Metrics(
+            "collector",
+            settings.instance,
+            otlp_endpoint=settings.otlp_endpoint,
+            otlp_headers=settings.otlp_headers(),
+            otlp_interval_s=settings.otlp_interval_s,
+        )
+        self._health = Health()
+        self._server = HealthServer(self._health, self._metrics.render)
+        self._columns = Columns(config.exchange)
+        self._pipeline = Pipeline(self._adapter, config.feeds, self._columns, self._on_rejected)
+        self._spool = Spool(config, settings.mode, self._pipeline, self._clock)
+        self._committer = Committer(
+            self._pipeline, self._columns, self._spool, self._clock, settings.commit_interval_ms * NS_PER_MS
+        )
+        self._rest = RestClient(
+            self._adapter.limits, self._clock, tls, self._metrics.counter("rest_answers_total", "REST answers.", ("status",))
+        )
+        self._poller = Poller(self._pipeline, self._rest, self._clock)
+        self._fleet = Fleet(
+            self._pipeline,
+            choose_transport(settings.socket_library, self._clock, tls),
+            self._rest,
+            self._poller,
+            self._clock,
+            SocketSettings(
+                stale_after_ns=config.connection.stale_after_ns,
+                rotate_before_ns=config.connection.rotate_before_ns,
+                overlap_ns=config.connection.overlap_ns,
+            ),
+            self._on_task_failed,
+        )
+        self._sampler = BookSampler(
+            self._pipeline,
+            {
+                Feed.OB_TOP5: config.cadence.ob_top5_ns,
+                Feed.OB_TOP20: config.cadence.ob_top20_ns,
+                Feed.ADVANCED: config.cadence.advanced_ns,
+            },
+        )
+        self._report = Report(
+            config.name, settings.mode, self._pipeline, self._fleet, self._committer, self._clock
+        )
+        self._decode_errors = self._metrics.counter(
+            "decode_errors_total", "Frames that could not be decoded.", ("exchange", "code")
+        )
+        self._log_sampler = Sampler(_SAMPLE_LOG_PER_MINUTE)
+        self._gc = GcPacer()
+        self._failure: BaseException | None = None
+
+    async def run(self) -> int:
+        """Until stopped; 0 after a clean stop, 2 when strict and the venue does not know a symbol."""
+        heartbeat = Heartbeat(_LOOP_STALL_NS)
+        self._health.add_liveness("event_loop", heartbeat.check)
+        self._report.expose(self._metrics, self._health)
+        self._spool.open()
+        await self._server.start(self._settings.metrics_host, self._settings.metrics_port)
+        self._server.route("/status", self._report.status)
+        logger.info(
+            "collector started",
+            extra={"exchange": self._config.exchange, "feedset": self._config.feedset, "port": self._server.port,
+                   "mode": self._settings.mode},
+        )
+        fetcher = SnapshotFetcher(self._pipeline, self._rest, self._fleet.resubscribe)
+        async with self._rest:
+            tasks = [
+                asyncio.create_task(beat_event_loop(heartbeat)),
+                asyncio.create_task(self._committer.run(), name="commit"),
+                asyncio.create_task(self._sample(), name="sample"),
+                asyncio.create_task(self._shed_gaps(), name="shed gaps"),
+                asyncio.create_task(fetcher.run(), name="snapshots"),
+                asyncio.create_task(self._follow_wishes(), name="wishes"),
+            ]
+            for task in tasks:
+                task.add_done_callback(self._on_done)
+            self._gc.freeze()
+            await self._stop.wait()
+            await self._close(tasks)
+        if self._failure is not None:
+            raise self._failure
+        return _EXIT_USAGE if self._stop.reason == "unknown symbols" else 0
+
+    async def _close(self, tasks: list[asyncio.Task[None]]) -> None:
+        now_ns = self._clock()
+        await self._poller.close()
+        await self._fleet.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for state in self._pipeline.states.values():
+            self._pipeline.status(state.instrument, None, "stopped", now_ns)
+        self._pipeline.emit_shed_gaps()
+        await self._committer.flush()
+        self._spool.close()
+        logger.info("collector stopped", extra={"status": self._report.status()})
+        await self._server.stop()
+        self._metrics.close()
+
+    async def _sample(self) -> None:
+        finest_ns = min(self._config.cadence.ob_top5_ns, self._config.cadence.ob_top20_ns, self._config.cadence.advanced_ns)
+        every_s = min(max(finest_ns, 10 * NS_PER_MS), NS_PER_S) / NS_PER_S
+        while True:
+            await asyncio.sleep(every_s)
+            self._sampler.sample(self._clock())
+            self._gc.between_batches()
+
+    async def _shed_gaps(self) -> None:
+        while True:
+            await asyncio.sleep(_SHED_GAPS_EVERY_S)
+            if not self._committer.disk_full:
+                self._pipeline.emit_shed_gaps()
+
+    async def _follow_wishes(self) -> None:
+        """Instruments at start, on every refresh, and when the config file changes."""
+        stamp = self._config_stamp()
+        backoff = Backoff(NS_PER_S, 60 * NS_PER_S)
+        due_ns = 0
+        while True:
+            if self._clock() >= due_ns:
+                due_ns = self._clock() + await self._refresh(backoff)
+            await asyncio.sleep(_CONFIG_POLL_S)
+            if (now := self._config_stamp()) != stamp:
+                stamp = now
+                due_ns = 0 if self._reload() else due_ns
+
+    def _config_stamp(self) -> tuple[int, int]:
+        status = os.stat(self._settings.config)
+        return status.st_mtime_ns, status.st_ino
+
+    def _reload(self) -> bool:
+        """Take up changed symbols. Other changes need a new process, and a bad file leaves the last good one in force."""
+        try:
+            config = read_config(self._settings.config)
+        except UsageError as e:
+            logger.error("config not usable, keeping the last one", extra={"error": str(e)})
+            return False
+        if config.model_copy(update={"symbols": self._config.symbols}) != self._config:
+            logger.warning("config changed in more than symbols: restart to apply the rest")
+        self._config = self._config.model_copy(update={"symbols": config.symbols})
+        return True
+
+    async def _refresh(self, backoff: Backoff) -> int:
+        """Fetch the universe and follow what is wanted; returns the wait until the next time in ns."""
+        try:
+            universe = await fetch_universe(self._adapter, self._rest)
+        except UniverseFailed as e:
+            delay_ns = max(NS_PER_S // 2, backoff.next_delay_ns())
+            logger.warning("instruments not available", extra={"error": str(e), "retry_in_s": delay_ns / NS_PER_S})
+            if not self._pipeline.states:
+                self._report.problems = [f"venue unreachable: {e}"]
+            return delay_ns
+        backoff.reset()
+        selection = select(self._config, universe)
+        self._report.problems = [self._unknown_text(selection)] if selection.unknown else []
+        if selection.unknown and self._settings.strict_symbols and not self._pipeline.states:
+            logger.critical("unknown symbols", extra={"error": self._report.problems[0]})
+            self._stop.request("unknown symbols")
+            return NS_PER_S
+        await self._fleet.apply(selection.instruments, self._clock())
+        return self._config.symbols.refresh_ns
+
+    def _unknown_text(self, selection: Selection) -> str:
+        named = [f"{name}" + (f" (did you mean {near}?)" if near else "") for name, near in selection.unknown.items()]
+        return f"exchanges[{self._config.entry}].symbols.include: {self._config.exchange} does not list {', '.join(named)}"
+
+    def _on_rejected(self, error: DecodeError, frame: bytes, feed: Feed | None, recv_ns: int) -> None:
+        self._decode_errors.add((self._config.exchange, error.code))
+        self._spool.quarantine(error, frame, recv_ns)
+        if self._log_sampler.allow(error.code):
+            logger.warning(
+                "frame not decoded",
+                extra={"channel": error.channel, "error_code": error.code, "feed": feed, "frame": frame[:512]},
+            )
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_task_failed(error)
+
+    def _on_task_failed(self, error: BaseException) -> None:
+        """A bug or a broken disk: the process ends, and its supervisor starts it anew."""
+        if self._failure is None:
+            self._failure = error
+        self._stop.request(f"task failed: {type(error).__name__}")
+
+
+def read_config(path: Path) -> CollectorConfig:
+    """Raises: UsageError naming the file or the field."""
+    try:
+        return read_collector_config(path.read_bytes())
+    except OSError as e:
+        raise UsageError("config", f"{path} cannot be read: {e.strerror}") from e
+    except FeedSetError as e:
+        raise UsageError("config", str(e)) from e
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code of the process."""
+    try:
+        settings = read_settings(sys.argv[1:] if argv is None else argv)
+    except ValidationError as e:
+        fail_usage(e)
+    setup_logging("collector", settings.log_level, instance=settings.instance)
+
+    async def run(stop: StopSignal) -> int:
+        try:
+            return await Collector(settings, read_config(settings.config), stop).run()
+        except FeedplaneError as e:
+            logger.critical("collector failed", extra={"error": str(e)})
+            return _EXIT_USAGE if isinstance(e, UsageError) else 1
+
+    return run_service(run)

@@ -66,7 +66,9 @@ def load_adapter(exchange: str, options: Options) -> Adapter:
     """The venue's adapter by entry point. Raises: UsageError if it is not installed."""
     found = {point.name: point for point in entry_points(group="feedplane.adapters")}
     if exchange not in found:
-        raise UsageError("exchange", f"no adapter for {exchange!r} is installed", f"installed: {', '.join(sorted(found))}")
+        raise UsageError(
+            "exchange", f"no adapter for {exchange!r} is installed", f"installed: {', '.join(sorted(found))}"
+        )
     adapter: Adapter = found[exchange].load()(options)
     return adapter
 
@@ -104,7 +106,10 @@ class Collector:
             self._pipeline, self._columns, self._spool, self._clock, settings.commit_interval_ms * NS_PER_MS
         )
         self._rest = RestClient(
-            self._adapter.limits, self._clock, tls, self._metrics.counter("rest_answers_total", "REST answers.", ("status",))
+            self._adapter.limits,
+            self._clock,
+            tls,
+            self._metrics.counter("rest_answers_total", "REST answers.", ("status",)),
         )
         self._poller = Poller(self._pipeline, self._rest, self._clock)
         self._fleet = Fleet(
@@ -128,9 +133,7 @@ class Collector:
                 Feed.ADVANCED: config.cadence.advanced_ns,
             },
         )
-        self._report = Report(
-            config.name, settings.mode, self._pipeline, self._fleet, self._committer, self._clock
-        )
+        self._report = Report(config.name, settings.mode, self._pipeline, self._fleet, self._committer, self._clock)
         self._decode_errors = self._metrics.counter(
             "decode_errors_total", "Frames that could not be decoded.", ("exchange", "code")
         )
@@ -148,8 +151,12 @@ class Collector:
         self._server.route("/status", self._report.status)
         logger.info(
             "collector started",
-            extra={"exchange": self._config.exchange, "feedset": self._config.feedset, "port": self._server.port,
-                   "mode": self._settings.mode},
+            extra={
+                "exchange": self._config.exchange,
+                "feedset": self._config.feedset,
+                "port": self._server.port,
+                "mode": self._settings.mode,
+            },
         )
         fetcher = SnapshotFetcher(self._pipeline, self._rest, self._fleet.resubscribe)
         async with self._rest:
@@ -179,15 +186,19 @@ class Collector:
         await asyncio.gather(*tasks, return_exceptions=True)
         for state in self._pipeline.states.values():
             self._pipeline.status(state.instrument, None, "stopped", now_ns)
+        self._pipeline.let_go_of_held()
         self._pipeline.emit_shed_gaps()
         await self._committer.flush()
         self._spool.close()
-        logger.info("collector stopped", extra={"status": self._report.status()})
+        self._spool.write_status(self._report.status())
+        logger.info("collector stopped", extra={"frames": self._fleet.counts.frames})
         await self._server.stop()
         self._metrics.close()
 
     async def _sample(self) -> None:
-        finest_ns = min(self._config.cadence.ob_top5_ns, self._config.cadence.ob_top20_ns, self._config.cadence.advanced_ns)
+        finest_ns = min(
+            self._config.cadence.ob_top5_ns, self._config.cadence.ob_top20_ns, self._config.cadence.advanced_ns
+        )
         every_s = min(max(finest_ns, 10 * NS_PER_MS), NS_PER_S) / NS_PER_S
         while True:
             await asyncio.sleep(every_s)
@@ -251,7 +262,9 @@ class Collector:
 
     def _unknown_text(self, selection: Selection) -> str:
         named = [f"{name}" + (f" (did you mean {near}?)" if near else "") for name, near in selection.unknown.items()]
-        return f"exchanges[{self._config.entry}].symbols.include: {self._config.exchange} does not list {', '.join(named)}"
+        return (
+            f"exchanges[{self._config.entry}].symbols.include: {self._config.exchange} does not list {', '.join(named)}"
+        )
 
     def _on_rejected(self, error: DecodeError, frame: bytes, feed: Feed | None, recv_ns: int) -> None:
         self._decode_errors.add((self._config.exchange, error.code))

@@ -278,9 +278,7 @@ class Pipeline:
         if sync.needs_snapshot:
             self.wants_snapshot.add(state.instrument.instrument)
         if sync.is_synced is not was_synced:
-            self.status(
-                state.instrument, Feed.OB_DIFFS, "synced" if sync.is_synced else "resync", at.ts_recv_ns
-            )
+            self.status(state.instrument, Feed.OB_DIFFS, "synced" if sync.is_synced else "resync", at.ts_recv_ns)
 
     def _derive_l1(self, state: InstrumentState, sync: BookSync, at: BookSnapshot | DepthDiff) -> None:
         bid, ask = sync.book.bids.best(), sync.book.asks.best()
@@ -304,6 +302,12 @@ class Pipeline:
             ),
             Feed.L1,
         )
+
+    def let_go_of_held(self) -> None:
+        """The end: diffs that wait for a snapshot will not get one. Their books go with them, so that a successor starts from the last one kept."""
+        for state in self.states.values():
+            if state.sync is not None:
+                state.sync.drop_held()
 
     # What is kept
 

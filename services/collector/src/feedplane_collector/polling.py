@@ -42,12 +42,16 @@ class SnapshotFetcher:
                 await asyncio.sleep(_SCAN_EVERY_S)
                 for name in self._pipeline.wants_snapshot - self._busy.keys():
                     self._pipeline.wants_snapshot.discard(name)
-                    task = asyncio.create_task(self._serve(name))
-                    self._busy[name] = task
-                    task.add_done_callback(lambda _, name=name: self._busy.pop(name, None))
+                    self._busy[name] = asyncio.create_task(self._serve_and_leave(name))
         finally:
-            for task in self._busy.values():
+            for task in list(self._busy.values()):
                 task.cancel()
+
+    async def _serve_and_leave(self, name: str) -> None:
+        try:
+            await self._serve(name)
+        finally:
+            self._busy.pop(name, None)
 
     async def _serve(self, name: str) -> None:
         state = self._pipeline.states.get(name)

@@ -84,7 +84,9 @@ class Report:
     def feed_state(self, feed: str) -> str:
         """`live`, or the worst thing that holds for a part of it: `disconnected`, `stale`, `resync`, `waiting`."""
         channels = [
-            (runner, channel) for runner in self._fleet.runners for channel in runner.connection.channels
+            (runner, channel)
+            for runner in self._fleet.runners
+            for channel in runner.connection.channels
             if channel.feed == feed
         ]
         if channels:
@@ -120,7 +122,10 @@ class Report:
             )
         for key in ("buffered", "held"):
             metrics.observe_gauge(
-                f"{key}_events", f"Events {key} now.", ("exchange", "feed"), lambda key=key: self._per_feed(key)  # type: ignore[misc]
+                f"{key}_events",
+                f"Events {key} now.",
+                ("exchange", "feed"),
+                lambda key=key: self._per_feed(key),  # type: ignore[misc]
             )
         metrics.observe_gauge(
             "imbalance_events",
@@ -145,7 +150,10 @@ class Report:
                 lambda key=key: {(exchange,): getattr(self._fleet.counts, key)},  # type: ignore[misc]
             )
         metrics.observe_gauge(
-            "journal_pressure", "0 none, 1 diffs shed, 2 L1 shed, 3 all shed.", (), lambda: {(): int(self._pipeline.pressure)}
+            "journal_pressure",
+            "0 none, 1 diffs shed, 2 L1 shed, 3 all shed.",
+            (),
+            lambda: {(): int(self._pipeline.pressure)},
         )
         health.add_readiness("problems", lambda: "; ".join(self.problems) or None)
         health.add_readiness("sockets", self._sockets_check)
@@ -176,5 +184,3 @@ class Report:
         if quiet[0] == 0:
             return f"nothing received yet on {quiet[1]} channels (waiting since start)"
         return None
-
-

@@ -104,6 +104,4 @@ class RestClient:
             self._budget.penalise(seconds * 1_000_000_000, self._clock())
             logger.warning("rate limited by venue", extra={"status": answer.status, "retry_after_s": seconds})
             return RestFailed(url, "rate limited", status=answer.status)
-        return RestFailed(
-            url, f"http {answer.status}", status=answer.status, retryable=answer.status in RETRYABLE
-        )
+        return RestFailed(url, f"http {answer.status}", status=answer.status, retryable=answer.status in RETRYABLE)

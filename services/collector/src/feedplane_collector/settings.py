@@ -32,7 +32,9 @@ class CollectorSettings(ServiceSettings):
 
 def read_settings(argv: list[str]) -> CollectorSettings:
     """Flags override the environment. Raises: pydantic.ValidationError."""
-    parser = argparse.ArgumentParser(prog="feedplane_collector", description="Collect one venue's shard into a journal.")
+    parser = argparse.ArgumentParser(
+        prog="feedplane_collector", description="Collect one venue's shard into a journal."
+    )
     parser.add_argument("--config", help="rendered collector settings (JSON)")
     parser.add_argument("--mode", choices=[str(mode) for mode in Mode])
     parser.add_argument("--metrics-port", type=int)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from itertools import count
+from typing import Any
 
 import msgspec
 from feedplane_core.adapter import Adapter, Channel, Connection, Fetch, Reconnect, Send, Session
@@ -407,7 +408,7 @@ class SocketRunner:
         if state is not None:
             self._pipeline.status(state.instrument, channel.feed, status, now_ns)
 
-    def _spawn(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

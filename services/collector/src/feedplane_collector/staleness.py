@@ -11,7 +11,6 @@ from feedplane_core.names import NS_PER_S, Feed
 _PATIENCE = 8
 """A channel that speaks every n seconds on average may be silent for so many times n: thin instruments are not dead ones."""
 _MAX_DEADLINE_NS = 300 * NS_PER_S
-_RETRY_FACTOR = 2
 _MAX_RETRY_NS = 60 * NS_PER_S
 
 
@@ -92,6 +91,5 @@ class StalenessWatch:
         patience = max(watch.deadline_ns, min(_PATIENCE * watch.mean_gap_ns, _MAX_DEADLINE_NS))
         if not watch.silences:
             return patience
-        return patience + sum(
-            min(patience * _RETRY_FACTOR**n, max(patience, _MAX_RETRY_NS)) for n in range(min(watch.silences, 64))
-        )
+        longest = max(patience, _MAX_RETRY_NS)
+        return patience + sum(min(patience << n, longest) for n in range(min(watch.silences, 64)))

@@ -23,8 +23,8 @@ class InstrumentState:
         "last_checkpoint_ns",
         "last_price",
         "last_qty",
-        "near_top20",
         "near_top5",
+        "near_top20",
         "owner",
         "sync",
         "trackers",
@@ -45,7 +45,7 @@ class InstrumentState:
         if Feed.OB_DIFFS in feeds:
             rule = adapter.book_rule(instrument)
             self.sync = BookSync(instrument.exchange, instrument.market_type, instrument.instrument, rule)
-        self.trackers = {
+        self.trackers: dict[Feed, FeedTracker] = {
             feed: FeedTracker(
                 instrument.exchange,
                 instrument.market_type,

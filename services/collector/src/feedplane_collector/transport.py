@@ -113,9 +113,7 @@ class WebsocketsTransport:
             )
         except InvalidStatus as e:
             retry_after = e.response.headers.get("Retry-After")
-            raise ConnectFailed(
-                f"http {e.response.status_code}", e.response.status_code, _seconds(retry_after)
-            ) from e
+            raise ConnectFailed(f"http {e.response.status_code}", e.response.status_code, _seconds(retry_after)) from e
         except InvalidHandshake as e:
             raise ConnectFailed(f"handshake: {type(e).__name__}") from e
         except TimeoutError as e:

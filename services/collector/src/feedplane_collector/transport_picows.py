@@ -6,16 +6,25 @@ import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 
-from picows import WSAutoPingStrategy, WSError, WSFrame, WSInvalidStatusError, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import (
+    WSAutoPingStrategy,
+    WSCloseCode,
+    WSError,
+    WSFrame,
+    WSInvalidStatusError,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    ws_connect,
+)
 
 from feedplane_collector.transport import ConnectFailed, OnFrame, Socket
 
 _OPEN_TIMEOUT_S = 10.0
 _PING_TIMEOUT_S = 20.0
-_NORMAL_CLOSE = 1000
 
 
-class _Listener(WSListener):  # type: ignore[misc]
+class _Listener(WSListener):
     """Gathers fragments up to the limit and hands on whole messages."""
 
     def __init__(self, on_frame: OnFrame, clock: Callable[[], int], max_frame_bytes: int) -> None:
@@ -34,7 +43,7 @@ class _Listener(WSListener):  # type: ignore[misc]
             self._on_frame(frame.get_payload_as_bytes(), self._clock())
         elif kind == WSMsgType.CLOSE:
             message = frame.get_close_reason() or ""
-            self.reason = f"closed {int(frame.get_close_code())} {message}".rstrip()
+            self.reason = f"closed {frame.get_close_code().value} {message}".rstrip()
             transport.send_close(frame.get_close_code())
             transport.disconnect()
         elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
@@ -70,7 +79,7 @@ class PicowsTransport:
         *,
         max_frame_bytes: int,
         headers: Mapping[str, str],
-        compression: bool,  # noqa: ARG002 - part of the seam
+        compression: bool,
         ping_every_ns: int | None,
     ) -> Socket:
         def listener() -> _Listener:
@@ -116,7 +125,7 @@ class _PicowsSocket:
         return self._listener.reason
 
     async def close(self) -> None:
-        self._transport.send_close(_NORMAL_CLOSE)
+        self._transport.send_close(WSCloseCode.OK)
         self._transport.disconnect()
 
     def abort(self) -> None:

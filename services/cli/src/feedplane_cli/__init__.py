@@ -1,0 +1,1 @@
+"""The `feedplane` command."""

@@ -1,0 +1,7 @@
+"""Binance Spot as a simulated venue: the other side of the wire, written from the venue's documents and not from the adapter."""
+
+from .dialect import BinanceSpotDialect
+
+DIALECT = BinanceSpotDialect
+
+__all__ = ["DIALECT", "BinanceSpotDialect"]

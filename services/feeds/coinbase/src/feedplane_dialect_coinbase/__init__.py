@@ -1,0 +1,7 @@
+"""Coinbase Exchange as a simulated venue: the other side of the wire, written from the venue's documents and not from the adapter."""
+
+from .dialect import CoinbaseDialect
+
+DIALECT = CoinbaseDialect
+
+__all__ = ["DIALECT", "CoinbaseDialect"]

@@ -8,22 +8,11 @@ from pathlib import Path
 
 from feedplane_testing.venues import Venue
 
-PURE = frozenset(
-    (
-        "__future__",
-        "base64",
-        "binascii",
-        "collections",
-        "dataclasses",
-        "datetime",
-        "decimal",
-        "enum",
-        "functools",
-        "gzip",
-    )
-    + ("hashlib", "itertools", "json", "math", "msgspec", "operator", "orjson", "re", "string", "struct", "types")
-    + ("typing", "urllib.parse", "zlib", "feedplane_core")
+_STANDARD = (
+    "__future__ base64 binascii collections dataclasses datetime decimal enum functools gzip hashlib itertools json math operator re string struct types "
+    "typing urllib.parse zlib"
 )
+PURE = frozenset(_STANDARD.split(" ")) | {"msgspec", "orjson", "feedplane_core"}
 """Modules without I/O, clock or environment. `datetime` is for parsing; its clocks are forbidden below. `gzip` is for payloads."""
 IMPURE_CALLS = frozenset({"now", "utcnow", "today", "open", "print", "input", "eval", "exec", "__import__"})
 

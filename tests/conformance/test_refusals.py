@@ -19,8 +19,19 @@ from feedplane_testing.venues import Venue, output_lines
 
 FRAMES = int(os.environ.get("FEEDPLANE_FUZZ_FRAMES", "500"))
 CODES = frozenset(
-    ("json", "schema", "number", "number_range", "unknown_channel", "unknown_instrument", "contract_size", "checksum")
-    + ("venue_error", "compression", "too_large")
+    (
+        "json",
+        "schema",
+        "number",
+        "number_range",
+        "unknown_channel",
+        "unknown_instrument",
+        "contract_size",
+        "checksum",
+        "venue_error",
+        "compression",
+        "too_large",
+    )
 )
 RECV_NS = 1_800_000_000 * NS_PER_S
 

@@ -119,8 +119,12 @@ def positives(channel: str, *texts: str) -> Sequence[Dec]:
 
     Raises: DecodeError as `positive`.
     """
-    if are_plain(*texts) and all(text.strip("0.") for text in texts):
-        return texts
+    if are_plain(*texts):
+        for text in texts:
+            if not text.strip("0."):
+                break
+        else:
+            return texts
     return [positive(text, channel, "number") for text in texts]
 
 

@@ -183,6 +183,7 @@ class Replay:
         self._adapter = adapter
         self._session: Session = adapter.session()
         self._asked: list[Tag] = []
+        self._instrument_bodies: list[bytes] = []
 
     def feed(self, record: Record) -> Decoded:
         """Decode the next record."""
@@ -216,7 +217,10 @@ class Replay:
             self._asked.remove(tag)
             return self._session.deliver(tag, answer.body, answer.recv_ns)
         if tag.kind == "instruments":
-            self._adapter.use_instruments(self._adapter.decode_instruments([answer.body]))
+            self._instrument_bodies.append(
+                answer.body
+            )  # together they say more: sizes in one, funding intervals in another
+            self._adapter.use_instruments(self._adapter.decode_instruments(self._instrument_bodies))
             return []
         if tag.kind == "history":
             request = Request(url=answer.url, tag=tag, method=answer.method)

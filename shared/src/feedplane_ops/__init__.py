@@ -1,0 +1,1 @@
+"""Process plumbing of every Feedplane service. Import the modules: this package itself loads nothing."""

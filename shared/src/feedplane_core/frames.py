@@ -20,8 +20,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Iterable, Iterator
 from heapq import merge
-from io import BufferedReader
-from typing import TypeAlias, cast
+from typing import BinaryIO, Protocol, TypeAlias, cast
 
 import msgspec
 
@@ -108,11 +107,17 @@ def _payload_of(text: bytes) -> bytes:
     return b64decode(text[len(_BASE64) :], validate=True) if text.startswith(_BASE64) else text
 
 
-def unzipped(stream: BufferedReader) -> Iterable[bytes]:
+class PeekableStream(Protocol):
+    """What `open(path, "rb")` and `sys.stdin.buffer` are."""
+
+    def peek(self, size: int = 0, /) -> bytes: ...
+
+
+def unzipped(stream: PeekableStream) -> Iterable[bytes]:
     """The lines of an open file, gzip recognised by its first bytes."""
     if stream.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)] == _GZIP_MAGIC:
-        return cast(Iterable[bytes], gzip.GzipFile(fileobj=stream))
-    return stream
+        return cast(Iterable[bytes], gzip.GzipFile(fileobj=cast(BinaryIO, stream)))
+    return cast(Iterable[bytes], stream)
 
 
 def parse_lines(lines: Iterable[bytes]) -> Iterator[Record]:

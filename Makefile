@@ -1,11 +1,13 @@
 # Feedplane. `make help` lists every target.
 SHELL := /bin/bash
+empty :=
+space := $(empty) $(empty)
 .DEFAULT_GOAL := help
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 DISTRIBUTIONS := shared ddl $(wildcard services/*/pyproject.toml) $(wildcard services/feeds/*/pyproject.toml) \
-	$(wildcard operator/pyproject.toml) tests/support
+	$(wildcard operator/pyproject.toml)
 FOLDERS := $(sort $(patsubst %/pyproject.toml,%,$(DISTRIBUTIONS)))
 SOURCES := $(wildcard $(addsuffix /src,$(FOLDERS)))
 STAMP := $(VENV)/.feedplane-$(shell cat requirements/dev.txt $(addsuffix /pyproject.toml,$(FOLDERS)) | sha256sum | cut -c1-16)
@@ -48,7 +50,7 @@ faults: setup ## Promises under faults: the whole plane, simulated venues, kills
 check: setup ## Format, lint, strict types, layers, drift of generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy $(SOURCES)
+	MYPYPATH=$(subst $(space),:,$(strip $(SOURCES))) $(BIN)/mypy $(SOURCES)
 	$(PYTEST) -q tests/unit/test_layers.py
 	$(BIN)/python tools/generate.py --check
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from decimal import Decimal
 from enum import StrEnum
 
@@ -69,24 +68,3 @@ def pair_name(base: str, quote: str, market_type: MarketType, expiry: str = "") 
     if market_type in (MarketType.PERP_LINEAR, MarketType.PERP_INVERSE):
         return f"{base}-{quote}-PERP"
     return f"{base}-{quote}-{expiry}" if expiry else f"{base}-{quote}"
-
-
-class Discovery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which of a venue's instruments are wanted where none is named."""
-
-    markets: frozenset[MarketType] = frozenset()  # empty: all
-    quotes: frozenset[str] = frozenset()  # empty: all
-    exclude: frozenset[str] = frozenset()
-    max_symbols: int = 200
-
-    def select(self, instruments: Iterable[Instrument]) -> list[Instrument]:
-        """Those admitted, in name order; beyond `max_symbols` the rest is left out."""
-        admitted = [
-            i
-            for i in instruments
-            if i.status is not InstrumentStatus.DELISTED
-            and (not self.markets or i.market_type in self.markets)
-            and (not self.quotes or i.quote in self.quotes)
-            and i.instrument not in self.exclude
-        ]
-        return sorted(admitted, key=lambda i: i.instrument)[: self.max_symbols]

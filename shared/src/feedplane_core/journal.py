@@ -50,6 +50,8 @@ RECORD_TYPES = (
     "instrument",
 )
 """Record types in the order of their codes (1, 2, ...). Append only: the code is on disk."""
+FILLER = 0
+"""Record code of a frame that stands where damage was taken out: no rows, nothing to deliver."""
 RECORD_CODES = {name: code for code, name in enumerate(RECORD_TYPES, start=1)}
 
 
@@ -99,6 +101,7 @@ class Peek(NamedTuple):
     length: int
     rows: int
     sequence: int
+    record: int
 
 
 def pack_segment_header(body: bytes, crc: Crc) -> bytes:
@@ -180,10 +183,10 @@ def peek_at(data: bytes, offset: int) -> Peek | Flaw:
     """The header at `offset`, with its payload neither read nor checked."""
     if len(data) - offset < FRAME_HEADER_BYTES:
         return _short(data, offset)
-    magic, _, length, rows, sequence, *_ = _FRAME.unpack_from(data, offset)
+    magic, _, length, rows, sequence, record, *_ = _FRAME.unpack_from(data, offset)
     if magic != FRAME_MAGIC:
         return Flaw.MAGIC
-    return Flaw.LENGTH if length > MAX_PAYLOAD_BYTES else Peek(length, rows, sequence)
+    return Flaw.LENGTH if length > MAX_PAYLOAD_BYTES else Peek(length, rows, sequence, record)
 
 
 def next_frame(data: bytes, offset: int, crc: Crc, base: int = 0) -> Frame | None:
@@ -222,12 +225,12 @@ def torn_from(parts: list[Frame | Damage], first_sequence: int) -> int | None:
     complete group is rot in accepted bytes: it stays in place for readers to quarantine, and what follows it stays too.
     `first_sequence` is the sequence that the segment's first frame has.
     """
-    last = next((part for part in reversed(parts) if isinstance(part, Frame)), None)
+    last = next((part for part in reversed(parts) if isinstance(part, Frame) and part.record != FILLER), None)
     group_start = last.group_start if last is not None else first_sequence
     expected = first_sequence
     for index, part in enumerate(parts):
         if isinstance(part, Frame):
-            expected = part.sequence + 1
+            expected = max(expected, part.sequence + 1)
         elif expected >= group_start or index == len(parts) - 1:
             return part.start
     return None

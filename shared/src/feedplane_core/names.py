@@ -28,6 +28,9 @@ class Feed(StrEnum):
 DERIVED_FEEDS = frozenset({Feed.OB_TOP5, Feed.OB_TOP20, Feed.ADVANCED})
 """Computed by the collector from a synced book and the trades; a venue with `ob_diffs` has them all."""
 
+BOOK_FEEDS = DERIVED_FEEDS | {Feed.L1}
+"""What a venue with `ob_diffs` has in any case: L1 comes from the book where there is no native quote channel."""
+
 
 class MarketType(StrEnum):
     """How an instrument settles."""

@@ -157,8 +157,7 @@ class BookSync:
     def reset(self, reason: str, now_ns: int) -> list[Event]:
         """Distrust the book until the next snapshot."""
         self.near = FAR
-        while self._held:
-            self._discard(self._held.popleft())
+        self.drop_held()
         if self._last_ns is None and self._lost_from is None:
             self.state = SyncState.AWAITING_SNAPSHOT
             return []
@@ -167,6 +166,11 @@ class BookSync:
         self._snapshot = None
         self._crossed = 0
         return events
+
+    def drop_held(self) -> None:
+        """Give up the diffs that wait for a snapshot; the next gap covers them."""
+        while self._held:
+            self._discard(self._held.popleft())
 
     # What follows keeps the invariant: a diff given to the machine is applied, ignored as contained, held, or covered by a gap.
 

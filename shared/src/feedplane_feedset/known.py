@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from feedplane_core.adapter import Offers
-from feedplane_core.names import DERIVED_FEEDS, Feed, MarketType
+from feedplane_core.names import BOOK_FEEDS, Feed, MarketType
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class KnownExchange:
     @property
     def selectable(self) -> tuple[Feed, ...]:
         """Feeds a FeedSet may name for this exchange, in the order of `Feed`."""
-        derived = DERIVED_FEEDS if Feed.OB_DIFFS in self.feeds else frozenset()
+        derived = BOOK_FEEDS if Feed.OB_DIFFS in self.feeds else frozenset()
         return tuple(feed for feed in Feed if feed in self.feeds or feed in derived)
 
 

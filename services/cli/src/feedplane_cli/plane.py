@@ -155,7 +155,7 @@ class Plane:
     async def _start_redis(self) -> str:
         port = engines.claim_port(self.options.redis_port, "--redis-port")
         folder = self._data.path / "redis"
-        await self._supervisor.start(engines.redis_spec(folder, port, self._log("redis"), self._environment()))
+        self._supervisor.start(engines.redis_spec(folder, port, self._log("redis"), self._environment()))
         await engines.wait_for(self._supervisor, "redis", lambda: engines.redis_answers(port), _START_TIMEOUT_S)
         return f"127.0.0.1:{port}"
 
@@ -164,7 +164,7 @@ class Plane:
         spec = engines.clickhouse_spec(
             self._data.path / "clickhouse", port, "default", self._log("clickhouse"), self._environment()
         )
-        await self._supervisor.start(spec)
+        self._supervisor.start(spec)
         url = f"http://127.0.0.1:{port}"
         await engines.wait_for(
             self._supervisor, "clickhouse", lambda: engines.clickhouse_answers(url), _START_TIMEOUT_S
@@ -209,7 +209,7 @@ class Plane:
         symbols = sorted({f"{c.exchange}:{name}" for c in self.collectors for name in c.symbols.include})
         for symbol in symbols:
             argv += ["--symbols", symbol]
-        await self._supervisor.start(
+        self._supervisor.start(
             ChildSpec(name="simex", group=VENUES, argv=argv, env=self._environment(), log_path=self._log("simex"))
         )
         await engines.wait_for(self._supervisor, "simex", ready.is_file, _START_TIMEOUT_S)
@@ -244,7 +244,7 @@ class Plane:
             "FEEDPLANE_INSTANCE": name,
             "ARROW_DEFAULT_MEMORY_POOL": "system",
         }
-        await self._supervisor.start(ChildSpec(name=name, group=group, argv=argv, env=env, log_path=self._log(name)))
+        self._supervisor.start(ChildSpec(name=name, group=group, argv=argv, env=env, log_path=self._log(name)))
 
     def _write_config(self, name: str, config: CollectorConfig | WriterConfig) -> Path:
         path = self._data.path / "config" / f"{name}.json"

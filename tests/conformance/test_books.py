@@ -180,7 +180,10 @@ def test_c09_any_interleaving_ends_in_the_right_book(
     """Diffs from any point on, a snapshot of any age delivered at any point among them: the book ends right, with one more snapshot if it needs one."""
     for truth in truths(venue, moves):
         sync, total = truth.sync(), len(truth.diffs)
-        joined, taken = round(cuts[0] * (total - 1)), round(cuts[1] * total)  # at least one diff follows: none, none can tell
+        joined, taken = (
+            round(cuts[0] * (total - 1)),
+            round(cuts[1] * total),
+        )  # at least one diff follows: none, none can tell
         if truth.rule.source is SnapshotSource.SOCKET:
             taken = max(taken, joined)
         delivered = taken if truth.rule.source is SnapshotSource.SOCKET else joined + round(cuts[2] * (total - joined))

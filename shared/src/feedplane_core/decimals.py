@@ -100,6 +100,8 @@ def check_levels(levels: Levels, channel: str) -> Levels:
     One regular expression over the levels as JSON: 0.06 us a level, against 0.1 over joined texts (which also take `"1,2"` for two numbers) and 0.4 for a check of each.
     Raises: DecodeError as `plain`.
     """
+    if not levels:
+        return levels
     try:
         if _PLAIN_LEVELS(orjson.dumps(levels)):
             return levels

@@ -8,7 +8,7 @@ import msgspec
 from feedplane_core.adapter import SnapshotSource, Verdict
 from feedplane_core.decimals import check_levels
 from feedplane_core.errors import DecodeError
-from feedplane_core.events import BookSnapshot, DepthDiff
+from feedplane_core.events import BookSnapshot, DepthDiff, MarketEvent
 from feedplane_core.names import NS_PER_MS, MarketType
 
 from .symbols import EXCHANGE
@@ -42,40 +42,44 @@ class DepthBody(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 _depth_body = msgspec.json.Decoder(DepthBody)
 
 
-def decode_diff(raw: DepthUpdate, market: MarketType, recv_ns: int) -> DepthDiff:
+def decode_diff(raw: DepthUpdate, market: MarketType, recv_ns: int) -> list[MarketEvent]:
     """Absolute quantities, 0 removes. A diff without levels still advances the sequence, so it is an event too."""
     if raw.u < raw.U:
         raise DecodeError(CHANNEL, "schema", f"U {raw.U} is above u {raw.u}")
-    return DepthDiff(
-        exchange=EXCHANGE,
-        market_type=market,
-        instrument=raw.s,
-        ts_event_ns=raw.T * NS_PER_MS,
-        ts_recv_ns=recv_ns,
-        bids=check_levels(raw.b, CHANNEL),
-        asks=check_levels(raw.a, CHANNEL),
-        first_seq=raw.U,
-        last_seq=raw.u,
-        prev_seq=raw.pu,
-    )
+    return [
+        DepthDiff(
+            exchange=EXCHANGE,
+            market_type=market,
+            instrument=raw.s,
+            ts_event_ns=raw.T * NS_PER_MS,
+            ts_recv_ns=recv_ns,
+            bids=check_levels(raw.b, CHANNEL),
+            asks=check_levels(raw.a, CHANNEL),
+            first_seq=raw.U,
+            last_seq=raw.u,
+            prev_seq=raw.pu,
+        )
+    ]
 
 
-def decode_partial(raw: DepthUpdate, market: MarketType, recv_ns: int, depth: int) -> BookSnapshot:
+def decode_partial(raw: DepthUpdate, market: MarketType, recv_ns: int, depth: int) -> list[MarketEvent]:
     """`<symbol>@depth5|10|20`: the shape of a diff, but its levels are the whole top of the book; only the stream's name tells them apart.
 
     Never subscribed; decoded so that a recording of such a stream reads as what it is.
     """
-    return BookSnapshot(
-        exchange=EXCHANGE,
-        market_type=market,
-        instrument=raw.s,
-        ts_event_ns=raw.T * NS_PER_MS,
-        ts_recv_ns=recv_ns,
-        bids=check_levels(raw.b, CHANNEL),
-        asks=check_levels(raw.a, CHANNEL),
-        last_seq=raw.u,
-        depth=depth,
-    )
+    return [
+        BookSnapshot(
+            exchange=EXCHANGE,
+            market_type=market,
+            instrument=raw.s,
+            ts_event_ns=raw.T * NS_PER_MS,
+            ts_recv_ns=recv_ns,
+            bids=check_levels(raw.b, CHANNEL),
+            asks=check_levels(raw.a, CHANNEL),
+            last_seq=raw.u,
+            depth=depth,
+        )
+    ]
 
 
 def decode_snapshot(body: bytes, symbol: str, market: MarketType, depth: int, recv_ns: int) -> BookSnapshot:

@@ -111,23 +111,25 @@ def _price_or_none(text: str) -> str | None:
     return None if is_zero(price) else price
 
 
-def decode_liquidation(raw: ForceOrder, market: MarketType, recv_ns: int) -> Liquidation:
+def decode_liquidation(raw: ForceOrder, market: MarketType, recv_ns: int) -> list[MarketEvent]:
     """A throttled sample: at most one order per symbol and second. `S` is the order's side: SELL closes a long.
 
     Price and quantity are those of the fill (`ap`, `z`), those of the order where nothing was filled yet.
     """
     order = raw.o
     is_filled = not is_zero(non_negative(order.z, LIQUIDATION, "z"))
-    return Liquidation(
-        exchange=EXCHANGE,
-        market_type=market,
-        instrument=order.s,
-        ts_event_ns=order.T * NS_PER_MS,
-        ts_recv_ns=recv_ns,
-        liquidated=Liquidated.LONG if order.S == "SELL" else Liquidated.SHORT,
-        price=positive(order.ap if is_filled else order.p, LIQUIDATION, "price"),
-        qty=positive(order.z if is_filled else order.q, LIQUIDATION, "qty"),
-    )
+    return [
+        Liquidation(
+            exchange=EXCHANGE,
+            market_type=market,
+            instrument=order.s,
+            ts_event_ns=order.T * NS_PER_MS,
+            ts_recv_ns=recv_ns,
+            liquidated=Liquidated.LONG if order.S == "SELL" else Liquidated.SHORT,
+            price=positive(order.ap if is_filled else order.p, LIQUIDATION, "price"),
+            qty=positive(order.z if is_filled else order.q, LIQUIDATION, "qty"),
+        )
+    ]
 
 
 def decode_open_interest(body: bytes, market: MarketType, recv_ns: int) -> OpenInterest:

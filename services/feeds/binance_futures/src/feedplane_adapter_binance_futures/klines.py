@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from feedplane_core.decimals import non_negative, positives
 from feedplane_core.errors import DecodeError
-from feedplane_core.events import Kline
+from feedplane_core.events import Kline, MarketEvent
 from feedplane_core.names import NS_PER_MS, NS_PER_S, MarketType
 
 from .symbols import EXCHANGE
@@ -59,26 +59,28 @@ KlineRow = tuple[Ms, str, str, str, str, str, Ms, str, Id, str, str, str]
 """openTime, open, high, low, close, volume, closeTime, quoteVolume, count, takerBuyBase, takerBuyQuote, ignore"""
 
 
-def decode_kline(raw: KlineUpdate, market: MarketType, recv_ns: int) -> Kline:
+def decode_kline(raw: KlineUpdate, market: MarketType, recv_ns: int) -> list[MarketEvent]:
     """Final when `x`; the close time `T` is the last millisecond of the interval."""
     k = raw.k
     opened, high, low, close = positives(CHANNEL, k.o, k.h, k.l, k.c)
-    return Kline(
-        exchange=EXCHANGE,
-        market_type=market,
-        instrument=raw.s,
-        ts_event_ns=raw.E * NS_PER_MS,
-        ts_recv_ns=recv_ns,
-        open_ns=k.t * NS_PER_MS,
-        interval_s=_interval_s(k.i),
-        open=opened,
-        high=high,
-        low=low,
-        close=close,
-        volume=non_negative(k.v, CHANNEL, "v"),
-        trades=k.n,
-        is_closed=k.x,
-    )
+    return [
+        Kline(
+            exchange=EXCHANGE,
+            market_type=market,
+            instrument=raw.s,
+            ts_event_ns=raw.E * NS_PER_MS,
+            ts_recv_ns=recv_ns,
+            open_ns=k.t * NS_PER_MS,
+            interval_s=_interval_s(k.i),
+            open=opened,
+            high=high,
+            low=low,
+            close=close,
+            volume=non_negative(k.v, CHANNEL, "v"),
+            trades=k.n,
+            is_closed=k.x,
+        )
+    ]
 
 
 def decode_kline_row(row: KlineRow, symbol: str, market: MarketType, interval: str, recv_ns: int) -> Kline:

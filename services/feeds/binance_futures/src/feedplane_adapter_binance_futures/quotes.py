@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from feedplane_core.decimals import are_plain, non_negative
-from feedplane_core.events import TopOfBook
+from feedplane_core.events import MarketEvent, TopOfBook
 from feedplane_core.names import NS_PER_MS, MarketType
 
 from .symbols import EXCHANGE
@@ -23,22 +23,24 @@ class BookTicker(Payload, frozen=True, gc=False, tag="bookTicker", kw_only=True)
     A: str
 
 
-def decode_quote(raw: BookTicker, market: MarketType, recv_ns: int) -> TopOfBook:
+def decode_quote(raw: BookTicker, market: MarketType, recv_ns: int) -> list[MarketEvent]:
     """`u` is of the number space of the depth ids. An empty side has price and size 0. RPI orders are not in it."""
     bid_price, bid_qty, ask_price, ask_qty = raw.b, raw.B, raw.a, raw.A
     if not are_plain(bid_price, bid_qty, ask_price, ask_qty):
         bid_price, bid_qty, ask_price, ask_qty = (
             non_negative(text, CHANNEL, "quote") for text in (bid_price, bid_qty, ask_price, ask_qty)
         )
-    return TopOfBook(
-        exchange=EXCHANGE,
-        market_type=market,
-        instrument=raw.s,
-        ts_event_ns=raw.T * NS_PER_MS,
-        ts_recv_ns=recv_ns,
-        bid_price=bid_price,
-        bid_qty=bid_qty,
-        ask_price=ask_price,
-        ask_qty=ask_qty,
-        seq=raw.u,
-    )
+    return [
+        TopOfBook(
+            exchange=EXCHANGE,
+            market_type=market,
+            instrument=raw.s,
+            ts_event_ns=raw.T * NS_PER_MS,
+            ts_recv_ns=recv_ns,
+            bid_price=bid_price,
+            bid_qty=bid_qty,
+            ask_price=ask_price,
+            ask_qty=ask_qty,
+            seq=raw.u,
+        )
+    ]

@@ -61,19 +61,17 @@ class Session:
     ) -> None:
         self._markets = markets
         self._decode_body = decode_body
+
+        def decode_mark(raw: derivatives.MarkPriceUpdate, market: MarketType, recv_ns: int) -> list[MarketEvent]:
+            return derivatives.decode_mark(raw, market, recv_ns, funding_intervals.get(raw.s))
+
         self._builds: dict[str, tuple[type, Build]] = {
-            "aggTrade": (trades.AggTrade, lambda raw, market, ns: [trades.decode_trade(raw, raw.s, market, ns)]),
-            "bookTicker": (quotes.BookTicker, lambda raw, market, ns: [quotes.decode_quote(raw, market, ns)]),
-            "depthUpdate": (book.DepthUpdate, lambda raw, market, ns: [book.decode_diff(raw, market, ns)]),
-            "kline": (klines.KlineUpdate, lambda raw, market, ns: [klines.decode_kline(raw, market, ns)]),
-            "forceOrder": (
-                derivatives.ForceOrder,
-                lambda raw, market, ns: [derivatives.decode_liquidation(raw, market, ns)],
-            ),
-            "markPriceUpdate": (
-                derivatives.MarkPriceUpdate,
-                lambda raw, market, ns: derivatives.decode_mark(raw, market, ns, funding_intervals.get(raw.s)),
-            ),
+            "aggTrade": (trades.AggTrade, trades.decode_stream_trade),
+            "bookTicker": (quotes.BookTicker, quotes.decode_quote),
+            "depthUpdate": (book.DepthUpdate, book.decode_diff),
+            "kline": (klines.KlineUpdate, klines.decode_kline),
+            "forceOrder": (derivatives.ForceOrder, derivatives.decode_liquidation),
+            "markPriceUpdate": (derivatives.MarkPriceUpdate, decode_mark),
         }
         self._bare = {name.encode(): self._route(name, name, is_enveloped=False) for name in self._builds}
         self._streams: dict[bytes, Route] = {}
@@ -162,7 +160,7 @@ class Session:
         if head.startswith("depth") and head[5:] in _PARTIAL_DEPTHS:
             depth = int(head[5:])
             partial = self._route("depthUpdate", "depth_partial")
-            return partial._replace(build=lambda raw, market, ns: [book.decode_partial(raw, market, ns, depth)])
+            return partial._replace(build=lambda raw, market, ns: book.decode_partial(raw, market, ns, depth))
         raise DecodeError("-", "unknown_channel", f"stream kind {kind[:32]!r}")
 
     def _all_market_route(self, name: str) -> Route:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 from feedplane_core.decimals import positives
-from feedplane_core.events import Trade
+from feedplane_core.events import MarketEvent, Trade
 from feedplane_core.names import NS_PER_MS, Aggressor, MarketType
 
 from .symbols import EXCHANGE
@@ -34,6 +34,10 @@ class AggTradeRow(msgspec.Struct, frozen=True, gc=False):
     q: str
     T: Ms
     m: bool
+
+
+def decode_stream_trade(raw: AggTrade, market: MarketType, recv_ns: int) -> list[MarketEvent]:
+    return [decode_trade(raw, raw.s, market, recv_ns)]
 
 
 def decode_trade(raw: AggTrade | AggTradeRow, symbol: str, market: MarketType, recv_ns: int) -> Trade:

@@ -117,6 +117,20 @@ def test_session_of_books_alone_asks_for_no_trades() -> None:
     assert session.actions() == []
 
 
+def test_watch_over_trades_follows_the_subscription() -> None:
+    """A product that joins a live socket is watched, one that leaves is not."""
+    channel = Channel(instrument="BTC-USD", feed=Feed.TRADES, name="matches")
+    session = ADAPTER().session(Connection(key="k", url="wss://x", channels=(channel,), subscribe=()))
+    session.decode(match(19), 0)
+    session.decode(frame(type="subscriptions", channels=[{"name": "matches", "product_ids": ["ETH-USD"]}]), 0)
+    session.decode(match(5, product="ETH-USD"), 0)
+    for second in range(4):
+        session.decode(heartbeat(20), second * NS_PER_S)
+        session.decode(heartbeat(6, product="ETH-USD"), second * NS_PER_S)
+
+    assert urls(session) == ["https://api.exchange.coinbase.com/products/ETH-USD/trades?after=7&limit=1"]
+
+
 def test_silent_heartbeat_of_one_product_ends_the_socket() -> None:
     session = ADAPTER().session()
     session.decode(heartbeat(1, TIME, "ETH-USD"), 0)

@@ -31,9 +31,15 @@ class TapeWatch:
     """
 
     def __init__(self, products: Collection[str] | None) -> None:
-        self._products = products  # None: all
+        self._products = products  # whose trades are subscribed; None: all
         self._seen: dict[str, int] = {}  # newest id that came or was asked for
         self._claims: dict[str, tuple[int, int]] = {}  # id that was mentioned and has not come, since when
+
+    def keep(self, products: Collection[str]) -> None:
+        """The trades of these alone are subscribed from now on."""
+        self._products = products
+        self._seen = {product: seen for product, seen in self._seen.items() if product in products}
+        self._claims = {product: claim for product, claim in self._claims.items() if product in products}
 
     def on_match(self, product: str, number: int) -> Missing | None:
         """Ids that this one jumped over."""

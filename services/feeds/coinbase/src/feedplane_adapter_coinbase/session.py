@@ -13,7 +13,7 @@ from feedplane_core.names import Feed
 from . import rest
 from .book import L2Snapshot, L2Update, decode_l2update, decode_snapshot
 from .losses import Missing, SilenceWatch, TapeWatch
-from .plan import HEARTBEAT
+from .plan import CHANNEL_OF, HEARTBEAT
 from .trades import Match, Mention, decode_match
 from .wire import JSON_ERRORS, iso_ns, refusal
 
@@ -64,6 +64,7 @@ class ExchangeSession:
         channels = connection.channels if connection else ()
         traded = frozenset(c.instrument for c in channels if c.feed is Feed.TRADES)
         self._tape = TapeWatch(traded if connection else None)
+        self._is_planned = connection is not None
         self._silence = SilenceWatch()
         self._book_ns: dict[str, int | None] = {}
         self._actions: list[Action] = []
@@ -147,8 +148,11 @@ class ExchangeSession:
         return []
 
     def _on_subscriptions(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
-        channels = _subscriptions(frame).channels
-        self._silence.keep({product for c in channels if c.name == HEARTBEAT for product in c.product_ids})
+        """The watches follow what is subscribed now: channels come and go on a live socket."""
+        subscribed = {channel.name: channel.product_ids for channel in _subscriptions(frame).channels}
+        self._silence.keep(frozenset(subscribed.get(HEARTBEAT, ())))
+        if self._is_planned:
+            self._tape.keep(frozenset(subscribed.get(CHANNEL_OF[Feed.TRADES], ())))
         return []
 
     def _on_status(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:

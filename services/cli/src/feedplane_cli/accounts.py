@@ -29,7 +29,7 @@ def merge_accounts(
                 (account["exchange"], account["feed"]), _empty(account["exchange"], account["feed"], writers)
             )
             for key in ("written", "stored", "quarantined"):
-                row[key][sink] += account[key]
+                row[key][sink] += account.get(key, 0)
     for row in rows.values():
         for sink in writers:
             row["pending"][sink] = row["journalled"] - row["written"][sink] - row["quarantined"][sink]

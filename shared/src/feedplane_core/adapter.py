@@ -88,6 +88,7 @@ class FeedOffer(msgspec.Struct, frozen=True, kw_only=True):
         None  # silence on a channel that trades that means it is dead; None: may be silent for ever
     )
     every_ns: int | None = None  # the venue's own cadence, where it has one: a missed beat is a hole
+    skips_empty: bool = False  # klines: the venue sends none for an interval without trades, so a missing one proves nothing
 
 
 class Offers(msgspec.Struct, frozen=True, kw_only=True):

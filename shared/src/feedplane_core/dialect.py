@@ -256,7 +256,10 @@ class Market(Protocol):
 
 
 class Venue(Protocol):
-    """The world of one venue, for reading: instruments that are or were listed, by name."""
+    """The world of one venue, for reading: instruments that are or were listed, by name.
+
+    In a replay there is no world: `markets` then holds every name (`in` is true) and yields none (`get` is `None`, iteration is empty).
+    """
 
     @property
     def markets(self) -> Mapping[str, Market]: ...
@@ -405,6 +408,14 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     topics: tuple[str, ...]
 
 
+class Recording(Protocol):
+    """Reads the frames of one recorded socket in order, remembering what acks said of its channels."""
+
+    def read(self, frame: bytes) -> Recorded | None:
+        """What the frame is today; `None` for acks, heartbeats and the like, which are not replayed."""
+        ...
+
+
 class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """Rules of a venue that the runtime enforces by itself."""
 
@@ -453,10 +464,10 @@ class Dialect(Protocol):
         """The venue's body for 429, 418 or a 5xx; the runtime adds `Retry-After`."""
         ...
 
-    def recorded_frame(self, url: str, frame: bytes) -> Recorded | None:
-        """For replays: what a frame recorded on the socket `url` is today; `None` for acks and the like, which are not replayed."""
+    def recording(self, url: str) -> Recording:
+        """For replays: a reader of the frames recorded on one socket; `url` is empty where the file does not name it."""
         ...
 
-    def recorded_path(self, url: str) -> str:
-        """For replays: a recorded REST URL as today's path and query without parameters that only widen it: `/api/v3/depth?symbol=X`."""
+    def recorded_key(self, path: str, query: Mapping[str, str]) -> str:
+        """For replays: what a REST request asks for, recorded or made now, without parameters that only widen it: `/api/v3/depth?symbol=X`."""
         ...

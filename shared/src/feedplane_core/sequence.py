@@ -35,7 +35,7 @@ _NEW = Tracked(True)
 class FeedTracker:
     """One feed of one instrument.
 
-    `trade_ids` applies to trades; `every_ns` is the venue's cadence where it promises one.
+    `trade_ids` applies to trades; `every_ns` is the venue's cadence where it promises one, `skips_empty` says that it sends no kline without trades.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class FeedTracker:
         *,
         trade_ids: TradeIds = TradeIds.NONE,
         every_ns: int | None = None,
+        skips_empty: bool = False,
     ) -> None:
         self._exchange = exchange
         self._market_type = market_type
@@ -54,6 +55,7 @@ class FeedTracker:
         self._feed = feed
         self._counts_ids = feed is Feed.TRADES and trade_ids is TradeIds.CONSECUTIVE
         self._every_ns = every_ns
+        self._skips_empty = skips_empty
         self._last_ns: int | None = None  # floor of the newest event
         self._last_event_ns: int | None = None  # newest venue time
         self._last_key: tuple[int, ...] | None = None
@@ -177,7 +179,7 @@ class FeedTracker:
         self._closed_klines[kline.interval_s] = kline.open_ns
         expected = None if last_open is None else last_open + kline.interval_s * NS_PER_S
         tracked = self._accept(kline)
-        if expected is not None and kline.open_ns > expected:
+        if expected is not None and kline.open_ns > expected and not self._skips_empty:
             gap = self._gap("sequence", expected, kline.open_ns, None, None, "closed", kline.ts_recv_ns)
             return Tracked(True, (gap, *tracked.gaps))
         return tracked

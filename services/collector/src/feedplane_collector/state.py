@@ -53,6 +53,7 @@ class InstrumentState:
                 feed,
                 trade_ids=adapter.offers.trade_ids,
                 every_ns=offer.every_ns,
+                skips_empty=offer.skips_empty,
             )
             for feed, offer in adapter.offers.feeds.items()
             if feed in feeds and feed not in DERIVED_FEEDS and feed is not Feed.OB_DIFFS

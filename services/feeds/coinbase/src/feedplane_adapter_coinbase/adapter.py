@@ -47,7 +47,7 @@ class Coinbase:
         feeds={
             Feed.TRADES: FeedOffer(history=True),
             Feed.OB_DIFFS: FeedOffer(stale_after_ns=plan.STALE_AFTER_NS),
-            Feed.KLINES: FeedOffer(live=False, polled=True, history=True),
+            Feed.KLINES: FeedOffer(live=False, polled=True, history=True, skips_empty=True),
         },
         trade_ids=TradeIds.CONSECUTIVE,
     )

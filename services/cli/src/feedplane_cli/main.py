@@ -147,9 +147,10 @@ def status(data: DataRoot = DEFAULT_ROOT, as_json: AsJson = False) -> None:
             sys.stdout.write(json.dumps(document) + "\n")
             return
         rates = Rates()
-        render_table(document, rates, [])
+        render_table(document, rates, [], out.width)
         document = asyncio.run(_a_second_later(note))
-        out.print(render_table(document, rates, [f"feedset {note['feedset']}, data in {note['data']}"]))
+        footer = [f"feedset {note['feedset']}, data in {note['data']}"]
+        out.print(render_table(document, rates, footer, out.width))
 
 
 async def _a_second_later(note: dict[str, object]) -> dict[str, object]:

@@ -72,7 +72,8 @@ class Plane:
         self.feedset = feedset
         self.options = options
         self._data = data
-        self._supervisor = Supervisor(STOP_ORDER)
+        self._supervisor = Supervisor(STOP_ORDER, on_change=self._on_change)
+        self._is_up = False
         self._ports: dict[str, int] = {}
         self._endpoints: Mapping[str, Mapping[str, str]] = options.endpoints
         self.collectors: tuple[CollectorConfig, ...] = ()
@@ -92,7 +93,12 @@ class Plane:
             await self._start_writer(writer)
         for collector in self.collectors:
             await self._start_collector(collector)
+        self._is_up = True
         self._data.write_note(self.note())
+
+    def _on_change(self, _: ChildState) -> None:
+        if self._is_up:
+            self._data.write_note(self.note())
 
     def note(self) -> dict[str, Any]:
         """Where everything listens."""
@@ -106,6 +112,10 @@ class Plane:
             "writers": {w.sink: self._status_url(_writer_name(w)) for w in self.writers},
             "metrics": {name: f"http://127.0.0.1:{port}/metrics" for name, port in self._ports.items()},
             "data": str(self._data.path.resolve()),
+            "processes": {
+                state.name: {"pid": state.pid, "status": state.status.value, "restarts": state.restarts}
+                for state in self._supervisor.states()
+            },
         }
 
     def failed(self) -> ChildState | None:
@@ -115,15 +125,13 @@ class Plane:
     def restarts(self) -> dict[str, int]:
         return {state.name: state.restarts for state in self._supervisor.states() if state.restarts}
 
-    def pids(self) -> dict[str, int | None]:
-        return {state.name: state.pid for state in self._supervisor.states()}
-
     async def status(self) -> dict[str, Any]:
         """Collectors' and writers' own words, and the merged account; a process that does not answer is left out."""
         return await read_status(self.note(), self._data.path / "journal")
 
     async def stop(self) -> dict[str, Any]:
-        """Collectors first, then writers with what was left to drain, then the stores; returns the closing status. Under five seconds."""
+        """Ends it: collectors first, then writers with what was left to drain, then the stores; returns the closing status. Under five seconds."""
+        self._is_up = False
         await asyncio.gather(*(self._supervisor.stop_child(c.name, 1.5) for c in self.collectors if self._runs(c.name)))
         status = await self.status()
         ends = asyncio.get_running_loop().time() + _DRAIN_S

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 from feedplane_core.names import Feed
 from rich.console import Group, RenderableType
@@ -16,6 +16,13 @@ _FEEDS = [str(feed) for feed in Feed]
 _STATE_STYLES = {
     "live": "green", "waiting": "yellow", "resync": "yellow", "stale": "red", "disconnected": "red", "down": "red",
 }  # fmt: skip
+_COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
+    ("venue", "left"), ("feed", "left"), ("state", "left"), ("msg/s", "right"), ("lag", "right"),
+    ("books", "right"), ("gaps", "right"), ("received", "right"), ("rejected", "right"),
+    ("redis", "right"), ("clickhouse", "right"),
+)  # fmt: skip
+_MISSED_FIRST = frozenset({"lag", "received", "rejected"})
+_WIDE = 104
 BANNERS = {
     "sim": ("SIMULATED DATA - not a market: made by simex, in a database and directory of its own", "black on yellow"),
     "replay": ("REPLAYED DATA - not now: recorded frames, in a database and directory of their own", "black on cyan"),
@@ -35,21 +42,19 @@ class Rates:
         return (received - count) / (now - at) if now > at else 0.0
 
 
-def render_table(status: Mapping[str, Any], rates: Rates, footer: list[str]) -> RenderableType:
-    """One row per venue and feed that the FeedSet asks for."""
+def render_table(status: Mapping[str, Any], rates: Rates, footer: list[str], width: int) -> RenderableType:
+    """One row per venue and feed that the FeedSet asks for; a terminal narrower than `_WIDE` loses the columns that can be missed."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in (
-        ("venue", "left"), ("feed", "left"), ("state", "left"), ("msg/s", "right"), ("lag", "right"),
-        ("books", "right"), ("gaps", "right"), ("received", "right"), ("rejected", "right"),
-        ("redis", "right"), ("clickhouse", "right"),
-    ):  # fmt: skip
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    shown = [index for index, (name, _) in enumerate(_COLUMNS) if width >= _WIDE or name not in _MISSED_FIRST]
+    for index in shown:
+        table.add_column(_COLUMNS[index][0], justify=_COLUMNS[index][1], no_wrap=True)
     accounts = {(row["exchange"], row["feed"]): row for row in status["accounts"]}
     for exchange, reports in sorted(_by_exchange(status["collectors"]).items()):
         requested = {feed for report in reports for feed in report["requested"]}
         for feed in (f for f in _FEEDS if f in requested):
             row = accounts.get((exchange, feed))
-            table.add_row(*_cells(exchange, feed, reports, row, rates))
+            cells = _cells(exchange, feed, reports, row, rates)
+            table.add_row(*(cells[index] for index in shown))
         table.add_section()
     parts: list[RenderableType] = [table]
     banner = BANNERS.get(status["mode"])

@@ -138,7 +138,7 @@ class Up:
         with Live(console=out, refresh_per_second=4, transient=False) as live:
             while not self._is_over(started):
                 status = await plane.status()
-                live.update(render_table(status, self._rates, [_uptime(plane, started)]))
+                live.update(render_table(status, self._rates, [_uptime(plane, started)], out.width))
                 if (code := _failure(plane)) is not None:
                     return code
                 await self._wait(_REFRESH_S)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 from feedplane_core.errors import JournalCorrupt
-from feedplane_core.journal import FRAME_HEADER_BYTES, Flaw, Frame, Peek, frame_at, next_frame, peek_at
+from feedplane_core.journal import FILLER, FRAME_HEADER_BYTES, Flaw, Frame, Peek, frame_at, next_frame, peek_at
 
 from .codec import decode_batch
 from .layout import Position, SegmentFile, SegmentHeader, crc32c, decoded_schemas, list_segments, read_header
@@ -88,11 +88,13 @@ class _Open:
 class JournalReader:
     """Reads frames from `path` in order. Not thread-safe.
 
-    `on_problem` is told once of every stretch that had to be skipped. Methods raise JournalError if the directory cannot be read or is of a newer version.
+    `on_problem` is told once of every stretch that had to be skipped; `keep` puts it in the quarantine.
+    Methods raise JournalError if the directory cannot be read or is of a newer version.
     """
 
-    def __init__(self, path: Path, on_problem: Callable[[Problem], None] | None = None) -> None:
+    def __init__(self, path: Path, on_problem: Callable[[Problem], None] | None = None, *, keep: bool = True) -> None:
         self._path = Path(path)
+        self._keep = keep
         self._on_problem = on_problem
         self._told: set[Position] = set()
         self._segments: list[SegmentFile] = []
@@ -267,6 +269,8 @@ class JournalReader:
         return None if following is None else following.start
 
     def _decode(self, opened: _Open, frame: Frame) -> FrameRead | None:
+        if frame.record == FILLER:
+            return None
         start = opened.file.at(frame.start)
         record_type = frame.record_type
         schema = opened.schemas.get(record_type) if record_type is not None else None
@@ -288,7 +292,7 @@ class JournalReader:
         logger.warning(
             "journal bytes skipped", extra={"place": place, "reason": problem.reason, "size_bytes": problem.size_bytes}
         )
-        if content:
+        if content and self._keep:
             quarantine(self._path, "frame", content, f"{place} {problem.reason} {problem.detail}")
         if self._on_problem is not None:
             self._on_problem(problem)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from feedplane_core.errors import JournalCorrupt, JournalError
-from feedplane_core.journal import Damage, Frame, scan, torn_from
+from feedplane_core.journal import FILLER, Damage, Frame, scan, torn_from
 
 from .files import Files
 from .layout import (
@@ -102,9 +102,9 @@ def recover_tail(journal: Path, files: Files) -> Tail:
         return NEW_JOURNAL
     last = segments[-1]
     data = last.path.read_bytes()
-    header, first_frame = _header_or_none(data)
+    header, first_frame = header_or_none(data)
     parts = list(scan(data, first_frame, crc32c))
-    cut, reason = _cut_at(last, header, parts)
+    cut, reason = cut_at(last, header, parts)
     truncated = None
     if cut is not None:
         truncated = Truncation(last.at(cut), len(data) - cut, reason)
@@ -113,12 +113,13 @@ def recover_tail(journal: Path, files: Files) -> Tail:
             "journal tail truncated", extra={"segment": last.path.name, "offset": cut, "size_bytes": len(data) - cut}
         )
     _settle(last, cut, files)
-    frames = [part for part in parts if isinstance(part, Frame) and (cut is None or part.end <= cut)]
+    sound = [part for part in parts if isinstance(part, Frame) and part.record != FILLER]
+    frames = [frame for frame in sound if cut is None or frame.end <= cut]
     end = len(data) if cut is None else cut
     return _tail(segments, header, frames, end - first_frame, truncated)
 
 
-def _header_or_none(data: bytes) -> tuple[SegmentHeader | None, int]:
+def header_or_none(data: bytes) -> tuple[SegmentHeader | None, int]:
     try:
         return decode_header(data)
     except JournalCorrupt as error:
@@ -126,7 +127,7 @@ def _header_or_none(data: bytes) -> tuple[SegmentHeader | None, int]:
         return None, 0
 
 
-def _cut_at(last: SegmentFile, header: SegmentHeader | None, parts: list[Frame | Damage]) -> tuple[int | None, str]:
+def cut_at(last: SegmentFile, header: SegmentHeader | None, parts: list[Frame | Damage]) -> tuple[int | None, str]:
     """Where the last segment stops being accepted, and why; `None` if it ends whole."""
     frames = [part for part in parts if isinstance(part, Frame)]
     if header is None:

@@ -63,7 +63,7 @@ class Stock:
         self._held: list[_Held] = []
         self._lowest: Position | None = None
         self._looked_ns: int | None = None
-        self.next_index = 1
+        self._next_index = 1
         self.total_bytes = 0
         self.pressure = Pressure.NONE
 
@@ -72,13 +72,17 @@ class Stock:
         self._held = [_Held(file, file.path.stat().st_size, None) for file in list_segments(self._journal)]
         self.total_bytes = sum(held.size_bytes for held in self._held)
         cursors = [position.segment for position in read_cursors(self._journal).values()]
-        self.next_index = 1 + max([held.file.index for held in self._held] + cursors, default=0)
+        self._next_index = 1 + max([held.file.index for held in self._held] + cursors, default=0)
 
     def add(self, file: SegmentFile, size_bytes: int, created_ns: int) -> None:
         """A new live segment."""
         self._held.append(_Held(file, size_bytes, created_ns))
         self.total_bytes += size_bytes
-        self.next_index = file.index + 1
+
+    def take_index(self) -> int:
+        """The next segment's index. Never given twice, even if creating that segment fails half-way."""
+        self._next_index += 1
+        return self._next_index - 1
 
     def grow(self, size_bytes: int) -> None:
         """The live segment took `size_bytes` more."""

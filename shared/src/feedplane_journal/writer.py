@@ -36,7 +36,7 @@ from .layout import (
     new_segment_uuid,
     segment_path,
 )
-from .locks import DirectoryLock, raise_epoch
+from .locks import DirectoryLock, raise_epoch, read_epoch
 from .recovery import NEW_JOURNAL, Recovery, Tail, check_owner, recover_tail, remove_leftovers
 from .retention import Budget, Pressure
 from .schema import SCHEMA_VERSION, SCHEMAS
@@ -244,7 +244,7 @@ class JournalWriter:
     def _start_segment(self, now_ns: int) -> _Live:
         """Create the next segment: its name is durable before the first frame goes in."""
         tail = self._tail
-        index, uuid = self._stock.next_index, new_segment_uuid()
+        index, uuid = self._stock.take_index(), new_segment_uuid()
         header = SegmentHeader(
             uuid=uuid,
             index=index,
@@ -291,6 +291,11 @@ class JournalWriter:
             raise JournalError(f"journal {self._path} is not open")
         if self._failure:
             raise JournalError(f"journal {self._path} failed before: {self._failure}")
+        if (current := read_epoch(self._path / EPOCH)) != self.epoch:
+            self._failure = (
+                f"epoch {current} has taken over from {self.epoch}"  # the lock did not hold: a volume mounted twice
+            )
+            raise JournalError(f"journal {self._path} failed: {self._failure}")
 
     def _on_disk_error(self, error: OSError, group: list[Encoded], positions: dict[str, Any] | None) -> NoReturn:
         """Keep the group for a later try if only room is missing; else end this writer. Always raises."""

@@ -41,8 +41,9 @@ class ClickHouseConfig(_Part):
     l1_interval_ns: dict[str, int] = Field(default_factory=dict)
     """By exchange; 200 ms for those that are not named."""
     max_event_age_ns: int = Field(default=400 * NS_PER_DAY, ge=NS_PER_DAY)
-    """Records whose venue time is older than this at receipt are quarantined; a backfill of old history sets it higher."""
-    compression: Literal["lz4", "none"] = "none"
+    """Records whose venue time is older than this at receipt are quarantined; a backfill of old history sets it
+    higher."""
+    compression: Literal["lz4", "none"] = "lz4"
     request_timeout_s: float = Field(default=30.0, gt=0, le=600)
     retry_base_ns: int = Field(default=200 * NS_PER_MS, ge=NS_PER_MS)
     retry_cap_ns: int = Field(default=5 * NS_PER_S, ge=NS_PER_MS)
@@ -63,7 +64,9 @@ class RedisConfig(_Part):
     key_style: KeyStyle = KeyStyle.FLAT
     ttl_ns: int = Field(default=NS_PER_DAY, ge=NS_PER_S)
     max_rows: int = Field(default=200, ge=1, le=1_000)
-    max_age_ns: int = Field(default=10 * NS_PER_MS, ge=NS_PER_MS, le=NS_PER_S)
+    max_age_ns: int = Field(default=5 * NS_PER_MS, ge=NS_PER_MS, le=NS_PER_S)
+    stale_after_ns: int = Field(default=15 * NS_PER_S, ge=NS_PER_S, le=3_600 * NS_PER_S)
+    """A journal that does not grow for so long has no collector any more: its values are marked stale."""
 
 
 class WriterConfig(_Part):
@@ -79,7 +82,8 @@ def load_config(path: Path) -> WriterConfig:
     """Read `path`.
 
     Raises:
-        UsageError: it cannot be read, is neither JSON nor YAML, or a field is wrong; the field is named, its value is not.
+        UsageError: it cannot be read, is neither JSON nor YAML, or a field is wrong; the field is named, its value
+        is not.
     """
     try:
         text = path.read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""ClickHouse: complete history, each accepted record once."""

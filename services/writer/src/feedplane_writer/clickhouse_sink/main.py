@@ -1,0 +1,271 @@
+"""The ClickHouse sink of a writer process: one worker thread per shard, journals as they appear."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from pathlib import Path
+from time import monotonic_ns, time_ns
+from typing import Any, Final
+
+from feedplane_core.errors import JournalError, JournalLocked, UsageError
+from feedplane_core.names import NS_PER_S
+from feedplane_journal.layout import list_segments
+from feedplane_journal.reader import JournalReader, Problem
+from feedplane_ops.backoff import Backoff
+from feedplane_ops.health import Heartbeat
+
+from ..config import ClickHouseConfig
+from ..feeds import add_counts
+from ..journals import exchange_of
+from ..runtime import Runtime
+from .cursor import SinkCursor
+from .cut import Limits
+from .http import ShardClient
+from .pipe import Pipe, count_ahead
+from .sender import Sender
+from .tables import FEED_OF_TABLE
+from .telemetry import Telemetry
+from .worker import ShardWorker
+
+logger = logging.getLogger(__name__)
+
+_DISCOVER_S: Final = 0.25
+_COUNT_S: Final = 0.25
+_HEARTBEAT_SLACK_NS: Final = 120 * NS_PER_S
+
+
+class Served:
+    """One journal that is being written."""
+
+    def __init__(self, path: Path, exchange: str, cursor: SinkCursor, pipes: list[Pipe]) -> None:
+        self.path = path
+        self.exchange = exchange
+        self.cursor = cursor
+        self.pipes = pipes
+
+
+class ClickHouseSink:
+    """All that runs for this sink. Drive it with `open_journals`, end it with `drain`."""
+
+    def __init__(self, config: ClickHouseConfig, telemetry: Telemetry) -> None:
+        self._config = config
+        self.telemetry = telemetry
+        self.journals: dict[Path, Served] = {}
+        self.locked: set[Path] = set()
+        self.heartbeats: list[Heartbeat] = []
+        self.workers = [self._worker(shard) for shard in range(len(config.shards))]
+        self._ending = threading.Event()
+        self._counter = threading.Thread(target=self._count, name="counter", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        for worker in self.workers:
+            worker.start()
+        self._counter.start()
+
+    def open_journals(self, paths: list[Path]) -> None:
+        """Take on those of `paths` that are not served yet; one that another writer holds is tried again with the
+        next call."""
+        for path in paths:
+            if path in self.journals:
+                continue
+            try:
+                self._open(path)
+            except JournalLocked as e:
+                if path not in self.locked:
+                    logger.warning("journal is served by another writer", extra={"journal": path.name, "error": str(e)})
+                self.locked.add(path)
+            except JournalError as e:
+                logger.error("journal cannot be opened", extra={"journal": path.name, "error": str(e)})
+
+    def failed(self) -> bool:
+        """Whether a worker has ended by an error."""
+        return any(worker.error is not None for worker in self.workers)
+
+    def waiting(self) -> list[str]:
+        """Why shards cannot store, one entry for each that cannot."""
+        return [f"shard {w.shard}: {w.waiting}" for w in self.workers if w.waiting is not None]
+
+    def wrong_schema(self) -> str | None:
+        """A readiness check: only what somebody must mend. A store that is away is no reason to restart or to hold
+        back a pod."""
+        reasons = [f"shard {w.shard}: {w.waiting}" for w in self.workers if w.is_schema_wrong]
+        return "; ".join(reasons) or None
+
+    def not_ours(self) -> str | None:
+        """A readiness check: journals that another writer holds."""
+        return f"{len(self.locked)} journals are served by another writer" if self.locked else None
+
+    def drain(self, within_ns: int) -> bool:
+        """Store what is there for at most so long; whether all of it was stored."""
+        self._ending.set()
+        for worker in self.workers:
+            worker.drain(within_ns)
+        deadline_ns = monotonic_ns() + within_ns
+        return all(worker.join(max(0, deadline_ns - monotonic_ns()) / NS_PER_S + 0.05) for worker in self.workers)
+
+    def _worker(self, shard: int) -> ShardWorker:
+        config = self._config
+        heartbeat = Heartbeat(int(config.request_timeout_s * NS_PER_S) + config.retry_cap_ns + _HEARTBEAT_SLACK_NS)
+        self.heartbeats.append(heartbeat)
+        client = ShardClient(
+            config.shards[shard],
+            user=config.user,
+            password_file=config.password_file,
+            tls=config.tls,
+            timeout_s=config.request_timeout_s,
+        )
+        return ShardWorker(
+            shard,
+            lambda pause: Sender(
+                client,
+                database=config.database,
+                table_suffix="" if config.cluster is None else "_local",
+                backoff=Backoff(config.retry_base_ns, max(config.retry_base_ns, config.retry_cap_ns)),
+                pause=pause,
+                observer=self.telemetry.of_shard(shard),
+                clock_ns=monotonic_ns,
+            ),
+            self.telemetry,
+            config.in_flight_bytes,
+            heartbeat,
+        )
+
+    def _open(self, path: Path) -> None:
+        exchange = exchange_of(path)
+        shards = len(self._config.shards)
+        cursor = SinkCursor(path, shards, list_segments(path)[0].start)
+        pipes = [self._pipe(path, exchange, cursor, shard) for shard in range(shards)]
+        self.journals[path] = Served(path, exchange, cursor, pipes)
+        self.locked.discard(path)
+        for worker, pipe in zip(self.workers, pipes, strict=True):
+            worker.add(pipe)
+        logger.info("journal opened", extra={"journal": path.name, "exchange": exchange})
+
+    def _pipe(self, path: Path, exchange: str, cursor: SinkCursor, shard: int) -> Pipe:
+        config = self._config
+        limits = Limits(
+            max_rows=config.max_rows,
+            l1_interval_ns=config.l1_interval_of(exchange),
+            max_event_age_ns=config.max_event_age_ns,
+            compression=config.compression,
+        )
+        return Pipe(
+            path,
+            exchange,
+            cursor,
+            shard,
+            len(config.shards),
+            limits,
+            max_age_ns=config.max_age_ns,
+            max_bytes=config.in_flight_bytes // 2,
+            clock_ns=monotonic_ns,
+            on_problem=lambda problem: self._on_problem(exchange, problem),
+        )
+
+    def _on_problem(self, exchange: str, problem: Problem) -> None:
+        self.telemetry.unreadable.add((exchange, problem.reason), problem.size_bytes)
+
+    def _count(self) -> None:
+        """Keep `pending` true for what no pipe has read: while a store is away, or far behind."""
+        readers: dict[Path, JournalReader] = {}
+        before: dict[Path, object] = {}
+        while not self._ending.wait(_COUNT_S):
+            for path, served in list(self.journals.items()):
+                reader = readers.setdefault(path, JournalReader(path))
+                at = served.cursor.account.counted_to
+                if before.get(path) == at:  # no pipe has come on since the last look
+                    while not self._ending.is_set() and count_ahead(path, served.cursor, reader):
+                        continue
+                before[path] = served.cursor.account.counted_to
+
+
+def status_of(sink: ClickHouseSink, now_ns: int) -> dict[str, Any]:
+    """The JSON of `/status`: the account per (exchange, feed), rows stored per table, and what holds a shard up."""
+    accounts = []
+    stored: dict[str, int] = {}
+    journals = []
+    for served in sink.journals.values():
+        account = served.cursor.account
+        by_feed: dict[str, int] = {}
+        for table, rows in account.stored().items():
+            add_counts(stored, {table: rows})
+            add_counts(by_feed, {FEED_OF_TABLE[table]: rows})
+        accounts += [
+            {"exchange": served.exchange, "feed": feed, **counts, "stored": by_feed.get(feed, 0)}
+            for feed, counts in account.rows().items()
+        ]
+        pending = sum(account.pending().values())
+        journals.append(
+            {
+                "path": served.path.name,
+                "exchange": served.exchange,
+                "pending": pending,
+                "is_idle": all(pipe.is_idle for pipe in served.pipes) if pending == 0 else False,
+                "newest_written_ns": account.newest_recv_ns,
+                "lag_ns": lag_ns(served, now_ns),
+            }
+        )
+    return {
+        "sink": "clickhouse",
+        "accounts": _merged(accounts),
+        "stored": stored,
+        "journals": journals,
+        "waiting": sink.waiting(),
+    }
+
+
+def _merged(accounts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One entry per (exchange, feed): several journals may be of one exchange."""
+    merged: dict[tuple[str, str], dict[str, Any]] = {}
+    for entry in accounts:
+        held = merged.setdefault(
+            (entry["exchange"], entry["feed"]), {"exchange": entry["exchange"], "feed": entry["feed"]}
+        )
+        for key, value in entry.items():
+            if isinstance(value, int):
+                held[key] = held.get(key, 0) + value
+    return list(merged.values())
+
+
+def lag_ns(served: Served, now_ns: int) -> int:
+    """Age of the newest record that is written, 0 when nothing is pending: a quiet feed is not a late one."""
+    account = served.cursor.account
+    if account.newest_recv_ns == 0 or not any(account.pending().values()):
+        return 0
+    return max(0, now_ns - account.newest_recv_ns)
+
+
+async def run(runtime: Runtime) -> int:
+    """Write until `runtime.stop`; exit code 0, or 1 if a worker failed.
+
+    Raises: UsageError if the configuration has no part for ClickHouse.
+    """
+    config = runtime.config.clickhouse
+    if config is None:
+        raise UsageError("clickhouse", "the configuration has no such part", "sink clickhouse needs it")
+    telemetry = Telemetry(runtime.metrics)
+    sink = ClickHouseSink(config, telemetry)
+    telemetry.watch(sink.journals, lambda: lag_by_exchange(sink))
+    for number, heartbeat in enumerate(sink.heartbeats):
+        runtime.health.add_liveness(f"shard-{number}", heartbeat.check)
+    runtime.health.add_readiness("schema", sink.wrong_schema)
+    runtime.health.add_readiness("journals", sink.not_ours)
+    runtime.set_status(lambda: status_of(sink, time_ns()))
+    sink.start()
+    while not runtime.stop.is_set():
+        await asyncio.to_thread(sink.open_journals, runtime.journals())
+        if sink.failed():
+            return 1
+        await runtime.stop.sleep(_DISCOVER_S)
+    is_empty = await asyncio.to_thread(sink.drain, runtime.config.drain_ns)
+    logger.info("writer stopped", extra={"is_drained": is_empty, "waiting": sink.waiting()})
+    return 1 if sink.failed() else 0
+
+
+def lag_by_exchange(sink: ClickHouseSink) -> dict[tuple[str, ...], float]:
+    """Seconds of lag by exchange."""
+    now_ns = time_ns()
+    return {(served.exchange,): lag_ns(served, now_ns) / NS_PER_S for served in sink.journals.values()}

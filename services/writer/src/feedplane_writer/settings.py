@@ -1,0 +1,10 @@
+"""Settings of the writer process: what every Feedplane process takes, from `FEEDPLANE_*` variables. The stores are
+in `--config`."""
+
+from __future__ import annotations
+
+from feedplane_ops.settings import ServiceSettings
+
+
+class WriterSettings(ServiceSettings):
+    """Instance name, log level, address of the health and metrics port, OTLP."""

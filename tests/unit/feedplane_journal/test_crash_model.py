@@ -135,6 +135,7 @@ def test_retention_under_a_tight_budget_never_costs_accepted_unread_rows(tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_ten_thousand_crash_states(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     journal.mkdir()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from feedplane_core.errors import JournalError, JournalFull, JournalLocked
+from feedplane_core.journal import Frame, scan
 from feedplane_core.names import Feed, Mode
-from feedplane_journal.layout import read_header
+from feedplane_journal.layout import crc32c, read_header
 from feedplane_journal.segments import (
     JournalReader,
     JournalWriter,
@@ -377,3 +380,24 @@ def test_compressed_or_not_the_rows_are_the_same(tmp_path: Path, compression: st
 
     assert read_all(tmp_path)[0].batch.equals(batch)
     assert (size < batch.nbytes) == (compression == "lz4")
+
+
+def test_a_segment_is_readable_by_any_arrow_tool(tmp_path: Path) -> None:
+    """Schema message from the header, payloads from the file, an end-of-stream mark: a valid Arrow IPC stream."""
+    batches = [
+        batches_of([depth_diff(i, 8) for i in range(first, first + count)])[0] for first, count in ((0, 3), (3, 400))
+    ]
+    writer = open_writer(tmp_path)
+    for batch in batches:
+        writer.append([batch])
+        writer.commit()
+    writer.close()
+    [segment] = list_segments(tmp_path)
+    data = segment.path.read_bytes()
+    header, offset = read_header(segment.path)
+    payloads = [part.payload for part in scan(data, offset, crc32c) if isinstance(part, Frame)]
+    stream = base64.b64decode(header.schemas["depth"]) + b"".join(payloads) + b"\xff\xff\xff\xff\0\0\0\0"
+
+    table = pa.ipc.open_stream(stream).read_all()
+    assert table.equals(pa.Table.from_batches([batch for _, batch in batches]))
+    assert len(payloads[1]) < batches[1][1].nbytes, "the large one is compressed"

@@ -84,7 +84,13 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     start_price: Dec
     lot: Dec  # a usual order, in the venue's units
     contract_size: Dec | None = None
+    unique_name: str = ""  # `linear/BTCUSDT`, where the venue spells instruments of two markets alike
     extra: Mapping[str, str] = {}  # whatever else the dialect wants to remember of it
+
+    @property
+    def world_name(self) -> str:
+        """What happenings, markets and streams call it."""
+        return self.unique_name or self.instrument
 
 
 def decimals_of(text: Dec) -> int:
@@ -96,7 +102,7 @@ def decimals_of(text: Dec) -> int:
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Something that happened to one instrument at the venue's time `ts_ns`."""
+    """Something that happened to one instrument (by its `Listing.world_name`) at the venue's time `ts_ns`."""
 
     instrument: str
     ts_ns: int

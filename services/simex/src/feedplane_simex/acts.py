@@ -9,7 +9,8 @@ from feedplane_core.dialect import StatusChanged
 from feedplane_core.instruments import InstrumentStatus
 
 from .faults import Fault
-from .venue import Socket, VenueSim
+from .sockets import Socket
+from .venue import VenueSim
 from .wire import TEXT, deflate_bomb, frame_header
 
 if TYPE_CHECKING:
@@ -86,9 +87,9 @@ def _bomb(sim: Simulator, fault: Fault, now_ns: int) -> None:
 def _renumber(sim: Simulator, fault: Fault, now_ns: int, jump: bool) -> None:
     for venue in sim.venues_of(fault):
         for market in venue.world.markets.values():
-            if fault.instrument not in ("", market.instrument) or not fault.strikes():
+            if not fault.names(market.name) or not fault.strikes():
                 continue
-            venue.flush_depth_of(market.instrument, now_ns)
+            venue.flush_depth_of(market.name, now_ns)
             if jump:
                 market.renumber(market.seq + fault.number_of("n"))
                 market.trade_number += fault.number_of("n")
@@ -99,19 +100,19 @@ def _renumber(sim: Simulator, fault: Fault, now_ns: int, jump: bool) -> None:
 
 def _list(sim: Simulator, fault: Fault, now_ns: int) -> None:
     for venue in sim.venues_of(fault):
-        spare = [x for x in venue.spare_listings if fault.instrument in ("", x.instrument)]
+        spare = [x for x in venue.spare_listings if fault.names(x.world_name)]
         if spare and fault.strikes():
             listing = spare[0]
             venue.spare_listings.remove(listing)
             venue.world.add(listing, now_ns)
-            changed = StatusChanged(instrument=listing.instrument, ts_ns=now_ns, status=InstrumentStatus.TRADING)
+            changed = StatusChanged(instrument=listing.world_name, ts_ns=now_ns, status=InstrumentStatus.TRADING)
             venue.tell(changed, now_ns)
     fault.is_done = True
 
 
 def _set_status(sim: Simulator, fault: Fault, now_ns: int, status: InstrumentStatus) -> None:
     for venue in sim.venues_of(fault):
-        for name in [n for n in venue.world.markets if fault.instrument in ("", n)]:
+        for name in [n for n in venue.world.markets if fault.names(n)]:
             if fault.strikes():
                 venue.tell(venue.world.set_status(name, status), now_ns)
     fault.is_done = True
@@ -174,5 +175,5 @@ def undo(sim: Simulator, fault: Fault) -> None:
 
 def _resume(venue: VenueSim, fault: Fault) -> None:
     for name, market in venue.world.markets.items():
-        if fault.instrument in ("", name) and market.status is InstrumentStatus.HALTED:
+        if fault.names(name) and market.status is InstrumentStatus.HALTED:
             venue.tell(venue.world.set_status(name, InstrumentStatus.TRADING), venue.world.now_ns())

@@ -16,7 +16,7 @@ from feedplane_core.errors import UsageError
 from feedplane_core.names import NS_PER_MS, NS_PER_S, Feed
 
 if TYPE_CHECKING:
-    from .venue import Socket
+    from .sockets import Socket
 
 
 class Scope(Enum):
@@ -131,9 +131,13 @@ class Fault:
     def concerns(self, exchange: str, instrument: str, feeds: frozenset[Feed]) -> bool:
         return (
             (not self.exchange or self.exchange == exchange)
-            and (not self.instrument or self.instrument == instrument)
+            and (not self.instrument or self.names(instrument))
             and (self.feed is None or self.feed in feeds)
         )
+
+    def names(self, instrument: str) -> bool:
+        """Whether it is meant: by its name in the world, or by its spelling where the venue spells two markets' alike (`linear/BTCUSDT`)."""
+        return self.instrument in ("", instrument, instrument.rpartition("/")[2])
 
     def strikes(self) -> bool:
         """Whether this is one of those hit; counts."""
@@ -146,6 +150,12 @@ class Fault:
         if self.left > 0:
             self.left -= 1
         return True
+
+    def take_back(self) -> None:
+        """The last strike found nothing to break."""
+        self.hits -= 1
+        if self.left >= 0:
+            self.left += 1
 
     def number_of(self, key: str) -> int:
         """An integer parameter. Raises: UsageError."""
@@ -218,11 +228,14 @@ class FaultBoard:
     def live(self, scope: Scope, now_ns: int) -> list[Fault]:
         return [f for f in self.faults if f.kind.scope is scope and f.is_live(now_ns)]
 
-    def hit(self, exchange: str, instrument: str, feeds: frozenset[Feed], now_ns: int) -> Fault | None:
-        """The first message fault that strikes this message."""
+    def hit(
+        self, exchange: str, instrument: str, feeds: frozenset[Feed], now_ns: int, *, is_data: bool
+    ) -> Fault | None:
+        """The first message fault that strikes this message. What carries no data (heartbeats) can be stalled and nothing else."""
         for fault in self.faults:
             if (
                 fault.kind.scope is Scope.MESSAGE
+                and (is_data or fault.name == "stall")
                 and fault.is_live(now_ns)
                 and fault.concerns(exchange, instrument, feeds)
                 and fault.strikes()

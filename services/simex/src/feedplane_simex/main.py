@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import uvloop
 from feedplane_core.errors import UsageError
@@ -18,6 +19,7 @@ from .faults import KINDS, duration_ns
 from .simulator import SimConfig, Simulator
 
 _NS_PER_S = 1_000_000_000
+_PLAYED_POLL_S = 0.05
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,8 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         "--play",
         action="append",
         default=[],
-        type=Path,
-        metavar="FILE",
+        metavar="[X=]FILE",
         help="play recorded frames instead of inventing them (repeatable)",
     )
     add("--speed", default="1", metavar="X", help="how many times faster to play; max: as fast as possible")
@@ -86,18 +87,42 @@ def _config(args: argparse.Namespace) -> SimConfig:
         faults=tuple(args.fault),
         host=args.host,
         port=args.port,
+        play=tuple(args.play),
+        speed=_speed(args.speed),
+        play_wait_s=duration_ns(args.play_wait, "--play-wait") / _NS_PER_S,
         lifetime_s=duration_ns(args.lifetime, "--lifetime") / _NS_PER_S if args.lifetime else None,
     )
 
 
+def _speed(text: str) -> float:
+    if text == "max":
+        return 0.0
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = -1.0
+    if not 0 < speed < 1e6:
+        raise UsageError("--speed", f"{text!r} is no speed", "write 1, 20 or max")
+    return speed
+
+
 def _say(body: dict[str, Any], ready_file: Path | None = None) -> None:
-    line = orjson.dumps(body)
-    sys.stdout.buffer.write(line + b"\n")
-    sys.stdout.buffer.flush()
+    line = orjson.dumps(body) + b"\n"
     if ready_file is not None:
         part = ready_file.with_name(ready_file.name + ".part")
-        part.write_bytes(line + b"\n")
+        part.write_bytes(line)
         part.replace(ready_file)
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
+
+
+async def _tell_when_played(sim: Simulator) -> None:
+    """One line when every recording has been played to its end; nothing if there is none."""
+    while not all(replay.is_done for replay in sim.replays.values()):
+        await asyncio.sleep(_PLAYED_POLL_S)
+    if sim.replays:
+        counts = {name: msgspec.structs.asdict(replay.played) for name, replay in sim.replays.items()}
+        _say({"event": "played", "counts": counts})
 
 
 async def _serve(config: SimConfig, duration_s: float | None, ready_file: Path | None) -> None:
@@ -110,9 +135,10 @@ async def _serve(config: SimConfig, duration_s: float | None, ready_file: Path |
             {"event": "listening", "endpoints": sim.endpoints, "control": sim.control_url, "seed": config.seed},
             ready_file,
         )
+        played = asyncio.create_task(_tell_when_played(sim))
         waits = [asyncio.create_task(stop.wait()), asyncio.create_task(sim.wait())]
         done, pending = await asyncio.wait(waits, timeout=duration_s, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
+        for task in (*pending, played):
             task.cancel()
         for task in done:
             task.result()

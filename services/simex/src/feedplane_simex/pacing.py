@@ -43,10 +43,11 @@ class Pacer:
         factor = self.flood * (self._burst.factor_at(now_ns - self._began_ns) if self._burst else 1)
         earned = min(max(0, now_ns - self._then_ns), NS_PER_S // 4) * self.rate * factor
         self._then_ns = now_ns
-        self._credit = min(self._credit + earned, max(earned, self.rate * factor * NS_PER_S // 4))
+        self._credit = min(self._credit + earned, max(self.rate * factor * NS_PER_S // 4, NS_PER_S))
 
     def spend(self, messages: int) -> None:
-        self._credit -= messages * NS_PER_S
+        """Messages issued; what timers issue beyond the rate is held against it for a second, not for ever."""
+        self._credit = max(self._credit - messages * NS_PER_S, -self.rate * NS_PER_S)
 
     @property
     def due(self) -> int:

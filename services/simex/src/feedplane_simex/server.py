@@ -14,7 +14,8 @@ from feedplane_core.errors import UsageError
 from feedplane_core.names import NS_PER_S
 
 from .faults import FaultBoard, Scope
-from .venue import Socket, VenueSim
+from .sockets import Socket
+from .venue import VenueSim
 from .wire import PING, Outbox
 
 if TYPE_CHECKING:

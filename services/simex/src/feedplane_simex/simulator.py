@@ -20,6 +20,7 @@ from . import acts
 from .faults import Fault, FaultBoard, Scope
 from .ledger import Ledger
 from .pacing import Burst, Pacer
+from .play import ReplayVenue, read_tape
 from .server import VenueServer, control_routes
 from .venue import VenueSim
 from .world import World
@@ -45,6 +46,9 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 0
     lifetime_s: float | None = None  # instead of the venues' own
+    play: tuple[str, ...] = ()  # `FILE`, or `EXCHANGE=FILE` where several venues are simulated
+    speed: float = 1.0  # of playing; 0: as fast as it is read
+    play_wait_s: float = 10.0  # begin although subscriptions are missing
 
 
 def installed_dialects() -> dict[str, EntryPoint]:
@@ -59,8 +63,8 @@ def chosen_listings(dialect: Dialect, config: SimConfig) -> tuple[list[Listing],
     chosen = [listing for listing in known if listing.instrument in names]
     if not config.symbols:
         chosen = dialect.listings(config.instruments)
-    taken = {listing.instrument for listing in chosen}
-    return chosen, [listing for listing in known if listing.instrument not in taken]
+    taken = {listing.world_name for listing in chosen}
+    return chosen, [listing for listing in known if listing.world_name not in taken]
 
 
 class Simulator:
@@ -95,6 +99,9 @@ class Simulator:
         burst = Burst(self.config.burst) if self.config.burst else None
         share, rest = divmod(self.config.rate, len(self._dialects))
         for place, dialect in enumerate(self._dialects):
+            if paths := self._tapes_of(dialect):
+                self._add_replay(dialect, paths, now_ns)
+                continue
             listings, spare = chosen_listings(dialect, self.config)
             if not listings and self.config.symbols:
                 continue
@@ -102,10 +109,31 @@ class Simulator:
             world = World(listings, seed, now_ns, dialect.traits.seq_stride)
             self.venues[dialect.exchange] = VenueSim(dialect, world, self.ledger, self.faults, spare)
             self._pacers[dialect.exchange] = Pacer(share + (place < rest), burst, now_ns)
-        if not self.venues:
-            raise UsageError("--symbols", "no simulated venue lists any of them", "leave it out to see which there are")
+        listed = {m.listing.instrument for venue in self.venues.values() for m in venue.world.markets.values()}
+        for symbol in self.config.symbols:
+            if not self.config.play and symbol.rpartition(":")[2] not in listed:
+                raise UsageError(
+                    "--symbols", f"no simulated venue lists {symbol!r}", "leave it out to see which there are"
+                )
         for spec in self.config.faults:
             self.add_fault(spec)
+
+    def _tapes_of(self, dialect: Dialect) -> list[Path]:
+        paths = []
+        for entry in self.config.play:
+            exchange, equals, path = entry.partition("=")
+            if not equals and len(self._dialects) > 1:
+                raise UsageError("--play", f"{entry}: which venue?", "name one --exchange, or write EXCHANGE=FILE")
+            if not equals or exchange == dialect.exchange:
+                paths.append(Path(path if equals else entry))
+        return paths
+
+    def _add_replay(self, dialect: Dialect, paths: list[Path], now_ns: int) -> None:
+        tape = read_tape(dialect, paths)
+        wait_ns = int(self.config.play_wait_s * NS_PER_S)
+        venue = ReplayVenue(dialect, tape, self.ledger, self.faults, now_ns, self.config.speed, wait_ns)
+        self.venues[dialect.exchange] = venue
+        self._pacers[dialect.exchange] = Pacer(0, None, now_ns)
 
     # Life
 
@@ -163,6 +191,11 @@ class Simulator:
     @property
     def control_url(self) -> str:
         return f"http://{self.base}"
+
+    @property
+    def replays(self) -> dict[str, ReplayVenue]:
+        """The venues that play recordings."""
+        return {name: venue for name, venue in self.venues.items() if isinstance(venue, ReplayVenue)}
 
     # Pace
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +17,6 @@ from feedplane_core.dialect import (
     RestReply,
     RestRequest,
     Step,
-    Stream,
     Subscribe,
     Unsubscribe,
     Want,
@@ -29,59 +27,17 @@ from feedplane_core.events import BookSnapshot, Trade
 from .faults import Fault, FaultBoard, Scope
 from .ledger import Ledger
 from .mangle import HARMLESS, mangled
-from .wire import BINARY, TEXT, Outbox
+from .sockets import Channel, Counts, Socket
+from .wire import BINARY, TEXT
 from .world import World
 
-RESEND_KEPT = 500
-_SLOW_CONSUMER = 1008
 RouteKey = tuple[type[Happening], str, tuple[int, int]]
-
-
-class Socket:
-    """One client connection. `close(code, reason)` asks the server to end it; code 0 resets it without a closing frame."""
-
-    def __init__(self, number: int, peer: Peer, outbox: Outbox, now_ns: int, close: Callable[[int, str], None]) -> None:
-        self.number = number
-        self.peer = peer
-        self.outbox = outbox
-        self.opened_ns = now_ns
-        self.topics: dict[str, None] = {}
-        self.close = close
-        self.inbound = 0
-        self.inbound_since_ns = now_ns
-        self.heard_ns = now_ns
-        self.pinged_ns = now_ns
-
-    def send(self, topic: str, message: Message) -> None:
-        self.outbox.push(self.peer.wrap(topic, message), BINARY if message.is_binary else TEXT)
-
-
-class Channel:
-    """A stream and the sockets that listen to it."""
-
-    def __init__(self, topic: str, stream: Stream) -> None:
-        self.topic = topic
-        self.stream = stream
-        self.sockets: dict[int, Socket] = {}
-        self.recent: deque[Message] = deque(maxlen=RESEND_KEPT)
-        self.held: list[Message] = []  # by the fault `reorder`
-
-
-class Counts(msgspec.Struct):
-    """What a venue has done since it began."""
-
-    messages: int = 0  # issued to somebody, or withheld by a fault
-    withheld: int = 0
-    frames: int = 0  # messages x sockets
-    requests: int = 0
-    refused: int = 0  # requests over the budget or by a fault
-    sockets: int = 0
-    closed_slow: int = 0
-    closed_flood: int = 0
 
 
 class VenueSim:
     """Everything of one venue that needs no network: the server drives it and carries its bytes."""
+
+    is_replay = False
 
     def __init__(
         self, dialect: Dialect, world: World, ledger: Ledger, faults: FaultBoard, spare_listings: list[Any]
@@ -122,6 +78,8 @@ class VenueSim:
 
     def count_inbound(self, socket: Socket, now_ns: int) -> bool:
         """Whether the client is within the venue's limit of messages; closes the socket if it is not."""
+        if socket.number not in self.sockets:
+            return False  # it is being closed already
         traits = self.dialect.traits
         socket.heard_ns = now_ns
         if traits.inbound_limit is None:
@@ -233,7 +191,9 @@ class VenueSim:
         targets = (only,) if only is not None else tuple(channel.sockets.values())
         self.counts.messages += 1
         if self._faults.faults:
-            fault = self._faults.hit(self.exchange, channel.stream.instrument, channel.stream.feeds, now_ns)
+            is_data = bool(message.events) or self.is_replay
+            stream = channel.stream
+            fault = self._faults.hit(self.exchange, stream.instrument, stream.feeds, now_ns, is_data=is_data)
             if fault is not None:
                 self._deliver_faulty(channel, message, targets, fault, now_ns)
                 return
@@ -291,6 +251,7 @@ class VenueSim:
         else:
             broken = self._broken(channel, message, fault)
             if broken is None:
+                fault.take_back()
                 self._send(channel, message, targets, now_ns)
                 return
             for socket in struck:
@@ -339,19 +300,19 @@ class VenueSim:
         """The answer and how long to wait with it (ns)."""
         self.counts.requests += 1
         now_ns, traits = request.now_ns, self.dialect.traits
-        delay_ns, world = 0, self.world
+        delay_ns, is_stale = 0, False
         for fault in self._faults.live(Scope.REST, now_ns):
             if not self._concerns_request(fault, request) or not fault.strikes():
                 continue
             if fault.name == "rest_slow":
                 delay_ns = fault.span_ns("delay")
             elif fault.name == "stale_snapshot":
-                world = self._stale
+                is_stale = True
             else:
                 return self._refuse(
                     fault.number_of("code"), fault.span_ns("retry_after") if fault.name == "status" else 0
                 ), delay_ns
-        reply = self.dialect.rest(request, world)
+        reply = self._answer(request, is_stale)
         window = now_ns // traits.rest_window_ns
         if window != self._weight_window:
             self._weight, self._weight_window = 0, window
@@ -367,6 +328,9 @@ class VenueSim:
                 reply, headers={**reply.headers, traits.rest_used_header: str(self._weight)}
             )
         return reply, delay_ns
+
+    def _answer(self, request: RestRequest, is_stale: bool) -> RestReply:
+        return self.dialect.rest(request, self._stale if is_stale else self.world)
 
     def _concerns_request(self, fault: Fault, request: RestRequest) -> bool:
         if fault.exchange and fault.exchange != self.exchange:

@@ -74,6 +74,11 @@ class Outbox:
         return self._transport.get_write_buffer_size() <= MAX_BACKLOG_BYTES
 
     @property
+    def backlog_bytes(self) -> int:
+        """Bytes that the network has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+    @property
     def is_closing(self) -> bool:
         return self._transport.is_closing()
 

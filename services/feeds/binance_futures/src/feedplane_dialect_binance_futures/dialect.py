@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from feedplane_core.dialect import (
@@ -11,6 +11,7 @@ from feedplane_core.dialect import (
     Listing,
     Peer,
     Recorded,
+    Recording,
     RestReply,
     RestRequest,
     Stream,
@@ -20,6 +21,7 @@ from feedplane_core.dialect import (
 from feedplane_core.names import NS_PER_S
 
 from . import listing, rest, streams
+from .channel import EXCHANGE
 from .peer import open_peer
 
 
@@ -28,10 +30,21 @@ class _Envelope(msgspec.Struct):
     data: msgspec.Raw
 
 
+class _CombinedRecording:
+    """Combined frames name their stream; the route is found anew from that name, so recordings of before the split play on today's routes."""
+
+    def read(self, frame: bytes) -> Recorded | None:
+        try:
+            envelope = msgspec.json.decode(frame, type=_Envelope)
+        except msgspec.DecodeError:
+            return None
+        return Recorded(payload=bytes(envelope.data), topics=(envelope.stream,))
+
+
 class BinanceFuturesDialect:
     """`/public` and `/market` sockets, fapi REST; update ids that leap, joined by `pu`."""
 
-    exchange: ClassVar[str] = streams.EXCHANGE
+    exchange: ClassVar[str] = EXCHANGE
     traits: ClassVar[Traits] = Traits(
         ping_every_ns=180 * NS_PER_S,
         pong_within_ns=600 * NS_PER_S,
@@ -60,16 +73,9 @@ class BinanceFuturesDialect:
     def refusal(self, status: int, retry_after_s: int) -> RestReply:
         return rest.refusal(status, retry_after_s)
 
-    def recorded_frame(self, url: str, frame: bytes) -> Recorded | None:
-        """Combined frames name their stream; the route is found anew from that name, so recordings of before the split play on today's routes."""
-        try:
-            envelope = msgspec.json.decode(frame, type=_Envelope)
-        except msgspec.DecodeError:
-            return None
-        return Recorded(payload=bytes(envelope.data), topics=(envelope.stream,))
+    def recording(self, url: str) -> Recording:
+        return _CombinedRecording()
 
-    def recorded_path(self, url: str) -> str:
-        parts = urlsplit(url)
-        query = parse_qs(parts.query)
-        kept = "&".join(f"{key}={query[key][0]}" for key in ("symbol", "interval") if key in query)
-        return f"{parts.path}?{kept}" if kept else parts.path
+    def recorded_key(self, path: str, query: Mapping[str, str]) -> str:
+        kept = "&".join(f"{key}={query[key]}" for key in ("symbol", "interval") if key in query)
+        return f"{path}?{kept}"

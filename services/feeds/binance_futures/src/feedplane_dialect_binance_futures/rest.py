@@ -10,8 +10,9 @@ from feedplane_core.events import BookSnapshot, Event, OpenInterest, Trade
 from feedplane_core.instruments import InstrumentStatus
 from feedplane_core.names import NS_PER_MS, Aggressor, MarketType
 
+from .channel import EXCHANGE, FUNDING_INTERVAL_S, INTERVALS_S, ms
+from .derivatives import kline_event
 from .listing import exchange_info_row
-from .streams import EXCHANGE, FUNDING_INTERVAL_S, INTERVALS_S, kline_event, ms
 
 _DEPTH_WEIGHTS = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
 _MAX_TRADES = 1000

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from feedplane_core.dialect import (
@@ -11,6 +11,7 @@ from feedplane_core.dialect import (
     Listing,
     Peer,
     Recorded,
+    Recording,
     RestReply,
     RestRequest,
     Stream,
@@ -26,6 +27,17 @@ from .peer import open_peer
 class _Envelope(msgspec.Struct):
     stream: str
     data: msgspec.Raw
+
+
+class _CombinedRecording:
+    """Combined frames name their stream. Raw frames do not, and are not replayed."""
+
+    def read(self, frame: bytes) -> Recorded | None:
+        try:
+            envelope = msgspec.json.decode(frame, type=_Envelope)
+        except msgspec.DecodeError:
+            return None
+        return Recorded(payload=bytes(envelope.data), topics=(envelope.stream,))
 
 
 class BinanceSpotDialect:
@@ -59,16 +71,9 @@ class BinanceSpotDialect:
     def refusal(self, status: int, retry_after_s: int) -> RestReply:
         return rest.refusal(status, retry_after_s)
 
-    def recorded_frame(self, url: str, frame: bytes) -> Recorded | None:
-        """Combined frames name their stream."""
-        try:
-            envelope = msgspec.json.decode(frame, type=_Envelope)
-        except msgspec.DecodeError:
-            return None
-        return Recorded(payload=bytes(envelope.data), topics=(envelope.stream,))
+    def recording(self, url: str) -> Recording:
+        return _CombinedRecording()
 
-    def recorded_path(self, url: str) -> str:
-        parts = urlsplit(url)
-        query = parse_qs(parts.query)
-        kept = "&".join(f"{key}={query[key][0]}" for key in ("symbol", "interval") if key in query)
-        return f"{parts.path}?{kept}" if kept else parts.path
+    def recorded_key(self, path: str, query: Mapping[str, str]) -> str:
+        kept = "&".join(f"{key}={query[key]}" for key in ("symbol", "interval") if key in query)
+        return f"{path}?{kept}"

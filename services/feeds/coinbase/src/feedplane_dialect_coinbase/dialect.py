@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 import msgspec
 from feedplane_core.dialect import (
@@ -11,6 +11,7 @@ from feedplane_core.dialect import (
     Listing,
     Peer,
     Recorded,
+    Recording,
     RestReply,
     RestRequest,
     Stream,
@@ -35,6 +36,20 @@ _CHANNELS = {
 class _Head(msgspec.Struct):
     type: str
     product_id: str = ""
+
+
+class _TypedRecording:
+    """The type tells the channel; frames of the keyed `level2` are those of `level2_batch`."""
+
+    def read(self, frame: bytes) -> Recorded | None:
+        try:
+            head = msgspec.json.decode(frame, type=_Head)
+        except msgspec.DecodeError:
+            return None
+        channels = _CHANNELS.get(head.type)
+        if channels is None:
+            return None
+        return Recorded(payload=frame, topics=tuple(f"{channel}:{head.product_id}" for channel in channels))
 
 
 class CoinbaseDialect:
@@ -70,16 +85,8 @@ class CoinbaseDialect:
     def refusal(self, status: int, retry_after_s: int) -> RestReply:
         return rest.refusal(status, retry_after_s)
 
-    def recorded_frame(self, url: str, frame: bytes) -> Recorded | None:
-        """The type tells the channel; frames of the old keyed `level2` are those of `level2_batch` today."""
-        try:
-            head = msgspec.json.decode(frame, type=_Head)
-        except msgspec.DecodeError:
-            return None
-        channels = _CHANNELS.get(head.type)
-        if channels is None:
-            return None
-        return Recorded(payload=frame, topics=tuple(f"{channel}:{head.product_id}" for channel in channels))
+    def recording(self, url: str) -> Recording:
+        return _TypedRecording()
 
-    def recorded_path(self, url: str) -> str:
-        return urlsplit(url).path
+    def recorded_key(self, path: str, query: Mapping[str, str]) -> str:
+        return path

@@ -60,7 +60,7 @@ class MarketState:
     def __init__(self, listing: Listing, seq: int, trade_number: int, clock: Callable[[], int]) -> None:
         self.listing = listing
         self._clock = clock
-        self.instrument = listing.instrument
+        self.name = listing.world_name
         self.seq = seq
         self.trade_number = trade_number
         self.liquidation_number = 0
@@ -130,7 +130,7 @@ class MarketState:
         if book is None:
             since = self._trades[0].ts_ns if self._trades else now_ns
             price = self._trades[0].price if self._trades else self.start_tick
-            book = self.candle_books[interval_s] = Candles(self.instrument, interval_s, price, since)
+            book = self.candle_books[interval_s] = Candles(self.name, interval_s, price, since)
             book.feed(self._trades)
         return book
 
@@ -146,7 +146,7 @@ class MarketState:
     def record_trade(self, price: Ticks, qty: Steps, is_buy: bool, ts_ns: int) -> TradeDone:
         self.trade_number += 1
         trade = TradeDone(
-            instrument=self.instrument,
+            instrument=self.name,
             ts_ns=ts_ns,
             number=self.trade_number,
             price=price,
@@ -162,7 +162,7 @@ class MarketState:
         bid, bid_qty = self.bid_side.best()
         ask, ask_qty = self.ask_side.best()
         return QuoteMoved(
-            instrument=self.instrument, ts_ns=ts_ns, seq=self.seq, bid=bid, bid_qty=bid_qty, ask=ask, ask_qty=ask_qty
+            instrument=self.name, ts_ns=ts_ns, seq=self.seq, bid=bid, bid_qty=bid_qty, ask=ask, ask_qty=ask_qty
         )
 
     def flush(self, every_ns: int, ts_ns: int) -> DepthBatch | None:
@@ -172,7 +172,7 @@ class MarketState:
             return None
         bids, asks = self.bid_side.qty, self.ask_side.qty
         batch = DepthBatch(
-            instrument=self.instrument,
+            instrument=self.name,
             ts_ns=ts_ns,
             every_ns=every_ns,
             first_seq=pending.first_seq,

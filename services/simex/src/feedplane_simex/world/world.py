@@ -80,7 +80,7 @@ class World:
             trade_number=self._below(1 << 20) + (1 << 20),
             clock=self.now_ns,
         )
-        self.markets[listing.instrument] = market
+        self.markets[market.name] = market
         self._fill(market)
         market.open_interest = market.lot * (2000 + self._below(1000))
         begin_ns = now_ns - _PREROLL_ACTS * _PREROLL_NS
@@ -90,7 +90,7 @@ class World:
         self._refresh_trading()
         phase_ns = self._below(1000) * NS_PER_MS
         for kind, every_ns in ((Marked, MARK_EVERY_NS), (InterestMoved, INTEREST_EVERY_NS)):
-            self._start(Timer(Want(kind=kind, instrument=listing.instrument), market, every_ns), now_ns + phase_ns)
+            self._start(Timer(Want(kind=kind, instrument=market.name), market, every_ns), now_ns + phase_ns)
         return market
 
     def set_status(self, instrument: str, status: InstrumentStatus) -> StatusChanged:
@@ -169,7 +169,7 @@ class World:
         if want.kind is Marked:
             return (self._mark(market, ts_ns),)
         market.open_interest = max(market.lot, market.open_interest + self._below(2 * market.lot) - market.lot)
-        return (InterestMoved(instrument=market.instrument, ts_ns=ts_ns, open_interest=market.open_interest),)
+        return (InterestMoved(instrument=market.name, ts_ns=ts_ns, open_interest=market.open_interest),)
 
     # Acts
 
@@ -265,7 +265,7 @@ class World:
         is_long = self._random.random() < 0.5
         price = (market.bid_side if is_long else market.ask_side).best()[0]
         return LiquidationDone(
-            instrument=market.instrument,
+            instrument=market.name,
             ts_ns=ts_ns,
             number=market.liquidation_number,
             price=price,
@@ -283,7 +283,7 @@ class World:
         market.funding = 10_000 + self._below(8001) - 4000
         market.next_funding_ns = (ts_ns // FUNDING_EVERY_NS + 1) * FUNDING_EVERY_NS
         return Marked(
-            instrument=market.instrument,
+            instrument=market.name,
             ts_ns=ts_ns,
             mark=market.mark,
             index=market.index,

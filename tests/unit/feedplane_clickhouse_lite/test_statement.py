@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from feedplane_clickhouse_lite.statement import Kind, parse
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 
@@ -114,6 +114,8 @@ def test_any_bytes_are_a_statement_of_some_kind(sql: bytes) -> None:
 
 
 @given(st.binary(max_size=64))
+@example(b"SETTINGS")
+@example(b"SETTINGS and more, = no clause")
 def test_data_of_any_bytes_comes_out_as_it_went_in(data: bytes) -> None:
     sql = b"INSERT INTO t FORMAT Native\n" + data
 

@@ -111,8 +111,9 @@ def _insert_format(sql: bytes, settings_at: int | None, keyword: Token) -> State
     end = name.end
     after = next(tokens(sql, end), None)
     if after is not None and after.word == b"SETTINGS":
-        end = _settings_end(sql, after.end)
-        settings = sql[after.start : end]
+        settings_end = _settings_end(sql, after.end)
+        if settings_end > after.end:  # else it is data that begins with that word
+            settings, end = sql[after.start : settings_end], settings_end
     data = _AFTER_FORMAT.match(sql, end)
     return Statement(Kind.INSERT_DATA, head, settings, _plain(name), data.end() if data else end)
 

@@ -58,7 +58,7 @@ def _notice(sim: Simulator, fault: Fault, now_ns: int) -> None:
 
 def _resend(sim: Simulator, fault: Fault, now_ns: int) -> None:
     for venue in sim.venues_of(fault):
-        venue.resend(fault.number_of("n"), fault.instrument)
+        venue.resend(fault)
     fault.is_done = True
 
 

@@ -61,7 +61,7 @@ KINDS: dict[str, Kind] = {
     ),
     "half_open": Kind(Scope.ACT, {}, "stops answering on open sockets: no data, no pongs, no FIN"),
     "notice": Kind(Scope.ACT, {"grace": "2s"}, "sends the venue's shutdown notice, then closes after the grace"),
-    "resend": Kind(Scope.ACT, {"n": "500"}, "sends the last n messages of each channel again"),
+    "resend": Kind(Scope.ACT, {"n": "500"}, "sends the last n messages of a venue again"),
     "giant": Kind(Scope.ACT, {"bytes": "67108864"}, "sends one frame of so many bytes"),
     "fragments": Kind(Scope.ACT, {"n": "100000"}, "sends one message in so many fragments"),
     "deflate_bomb": Kind(Scope.ACT, {"bytes": "67108864"}, "sends one compressed frame that inflates to so many bytes"),

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
-from feedplane_core.events import Event, feed_of, type_name
+from feedplane_core.events import BookSnapshot, Event, Trade, feed_of, type_name
 from feedplane_core.identity import identity_of
 from feedplane_core.jsonlines import event_dict
 
 _BUFFER_BYTES = 1 << 20
-_ISSUED_KEPT = 1 << 18
+_ISSUED_KEPT = 1 << 17
+_TOLD_AGAIN = (BookSnapshot, Trade)
 Key = tuple[str, str, str, str]
 """(exchange, instrument, feed, type)."""
 
@@ -48,12 +49,15 @@ class Ledger:
         if fault:
             line["fault"] = fault
         line["event"] = event_dict(event)
-        self._remember((exchange, instrument, kind, identity))
+        if isinstance(event, _TOLD_AGAIN):
+            self._remember((exchange, instrument, kind, identity))
         self._count((exchange, instrument, feed, kind), sent)
         self._write(line)
 
     def was_issued(self, event: Event) -> bool:
-        """Whether a thing of this identity was issued before (within the last 262,144)."""
+        """Whether a trade or snapshot of this identity was issued before (within the last 131,072). Other things are issued each time."""
+        if not isinstance(event, _TOLD_AGAIN):
+            return False
         return (event.exchange, event.instrument, type_name(event), identity_of(event)) in self._issued
 
     def issue_raw(

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 import msgspec
 from feedplane_core.dialect import Message, Peer, Stream
 
 from .wire import BINARY, TEXT, Outbox
-
-RESEND_KEPT = 500
-"""Messages remembered per channel, for the fault `resend`."""
 
 
 class Socket:
@@ -40,7 +36,6 @@ class Channel:
         self.topic = topic
         self.stream = stream
         self.sockets: dict[int, Socket] = {}
-        self.recent: deque[Message] = deque(maxlen=RESEND_KEPT)
         self.held: list[Message] = []  # by the fault `reorder`
 
 

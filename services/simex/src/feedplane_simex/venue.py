@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -22,7 +23,6 @@ from feedplane_core.dialect import (
     Want,
 )
 from feedplane_core.dialect import DepthBatch as _DepthBatch
-from feedplane_core.events import BookSnapshot, Trade
 
 from .faults import Fault, FaultBoard, Scope
 from .ledger import Ledger
@@ -31,6 +31,8 @@ from .sockets import Channel, Counts, Socket
 from .wire import BINARY, TEXT
 from .world import World
 
+RESEND_KEPT = 2000
+"""Messages remembered per venue, for the fault `resend`."""
 RouteKey = tuple[type[Happening], str, tuple[int, int]]
 
 
@@ -52,6 +54,7 @@ class VenueSim:
         self._ledger = ledger
         self._faults = faults
         self._routes: dict[RouteKey, list[Channel]] = {}
+        self._recent: deque[tuple[str, Message]] = deque(maxlen=RESEND_KEPT)
         self._stale = world.frozen_copy()
         self._weight = 0
         self._weight_window = 0
@@ -215,7 +218,7 @@ class VenueSim:
             reached += not (socket.outbox.is_frozen or socket.outbox.is_closing)
         self.counts.frames += len(targets)
         if not is_welcome:
-            channel.recent.append(message)
+            self._recent.append((channel.topic, message))
         if not reached and not fault:
             fault = "half_open" if any(s.outbox.is_frozen for s in targets) else "cut"
         self._account(message, now_ns, sent=bool(reached), fault=fault, is_welcome=is_welcome)
@@ -285,14 +288,14 @@ class VenueSim:
                     socket.send(channel.topic, message)
             channel.held.clear()
 
-    def resend(self, count: int, instrument: str = "") -> None:
-        """The last `count` messages of each channel once more: nothing new is issued."""
-        for channel in self.channels.values():
-            if instrument and channel.stream.instrument != instrument:
+    def resend(self, fault: Fault) -> None:
+        """The venue's last `n` messages once more, of the instrument or feed the fault names: nothing new is issued."""
+        for topic, message in list(self._recent)[-fault.number_of("n") :]:
+            channel = self.channels.get(topic)
+            if channel is None or not fault.concerns(self.exchange, channel.stream.instrument, channel.stream.feeds):
                 continue
-            for message in list(channel.recent)[-count:]:
-                for socket in channel.sockets.values():
-                    socket.send(channel.topic, message)
+            for socket in channel.sockets.values():
+                socket.send(topic, message)
 
     # REST
 
@@ -320,7 +323,7 @@ class VenueSim:
         if self._weight > traits.rest_weight:
             return self._refuse(429, (window + 1) * traits.rest_window_ns - now_ns), delay_ns
         for event in reply.events:
-            if isinstance(event, Trade | BookSnapshot) and self._ledger.was_issued(event):
+            if self._ledger.was_issued(event):
                 continue
             self._ledger.issue(event, now_ns, sent=True)
         if traits.rest_used_header:
@@ -384,6 +387,8 @@ def _route_of(want: Want) -> RouteKey:
 def _market_state(market: Any) -> dict[str, Any]:
     trade = market.last_trade
     return {
+        "instrument": market.listing.instrument,
+        "market_type": market.listing.market_type,
         "status": market.status,
         "seq": market.seq,
         "bids": market.levels_text(market.bids(5000)),

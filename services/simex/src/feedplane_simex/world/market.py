@@ -23,7 +23,8 @@ from feedplane_core.instruments import InstrumentStatus
 from .candles import Candles
 from .side import Side
 
-TRADES_KEPT = 50_000
+TRADES_KEPT = 20_000
+"""Per instrument: what REST pages of trades reach back to."""
 _UNIT = 10**18
 _TEXTS_KEPT = 1 << 16
 

@@ -10,18 +10,23 @@ from bisect import bisect_left
 from .decimals import Level, Levels, is_zero, scaled
 
 FAR = 1 << 30
-"""Distance from the best when nothing changed."""
+"""Depth of a change that touched none of the best 20 levels, or of no change at all."""
+TOP5, TOP20 = 4, 19
+_MEMO_CAP = 1 << 16
+_keys_by_sign: dict[int, dict[str, int]] = {+1: {}, -1: {}}
+"""Ordering keys of price texts seen, for all books together: prices repeat, so this spares most conversions. Bounded: starts anew when full."""
 
 
 class BookSide:
     """One side. `sign` is +1 for bids and -1 for asks: keys ascend towards the best."""
 
-    __slots__ = ("_keys", "_levels", "_sign")
+    __slots__ = ("_key_of", "_keys", "_levels", "_sign")
 
     def __init__(self, sign: int) -> None:
         self._sign = sign
         self._levels: dict[int, Level] = {}
         self._keys: list[int] = []
+        self._key_of = _keys_by_sign[sign]
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -33,31 +38,49 @@ class BookSide:
         self._keys = sorted(self._levels)
 
     def apply(self, levels: Levels) -> int:
-        """Set or remove levels; returns the smallest distance from the best (0 = the best itself) of what changed, `FAR` if nothing did."""
-        near = FAR
-        sign, book, keys = self._sign, self._levels, self._keys
+        """Set or remove levels; says how near to the best something may have changed: 0 the best itself, `TOP5`, `TOP20`, else `FAR`.
+
+        A class rather than a place: telling the exact place of a level whose quantity changed would cost a search each.
+        """
+        book, keys, key_of = self._levels, self._keys, self._key_of
+        count = len(keys)
+        best = keys[-1] if count else -FAR
+        fifth = keys[-5] if count >= 5 else None
+        twentieth = keys[-20] if count >= 20 else None
+        nearest: int | None = None  # key nearest to the best that has changed
         for level in levels:
-            key = sign * scaled(level[0])
+            price, qty = level
+            key = key_of.get(price)
+            if key is None:
+                key = self._learn(price)
             held = book.get(key)
-            if is_zero(level[1]):
+            if qty == "0" or (qty[0] == "0" and not qty.strip("0.")):
                 if held is None:
                     continue
-                at = bisect_left(keys, key)
                 del book[key]
-                del keys[at]
-                distance = len(keys) - at
+                del keys[bisect_left(keys, key)]
             elif held is None:
-                at = bisect_left(keys, key)
-                keys.insert(at, key)
+                keys.insert(bisect_left(keys, key), key)
                 book[key] = level
-                distance = len(keys) - 1 - at
-            elif held[1] == level[1]:
+            elif held[1] == qty:
                 continue
             else:
                 book[key] = level
-                distance = len(keys) - 1 - bisect_left(keys, key)
-            near = min(near, distance)
-        return near
+            if nearest is None or key > nearest:
+                nearest = key
+        if nearest is None:
+            return FAR
+        if not count or nearest >= best:
+            return 0
+        if fifth is None or nearest >= fifth:
+            return TOP5
+        return TOP20 if twentieth is None or nearest >= twentieth else FAR
+
+    def _learn(self, price: str) -> int:
+        if len(self._key_of) >= _MEMO_CAP:
+            self._key_of.clear()
+        key = self._key_of[price] = self._sign * scaled(price)
+        return key
 
     def prune(self, depth: int) -> int:
         """Drop levels beyond the best `depth`; returns how many."""
@@ -97,7 +120,7 @@ class OrderBook:
         self.asks.replace(asks)
 
     def apply(self, bids: Levels, asks: Levels) -> int:
-        """Distance from the best of the nearest change on either side; see `BookSide.apply`."""
+        """How near to the best something may have changed on either side; see `BookSide.apply`."""
         near = self.bids.apply(bids) if bids else FAR
         if asks:
             near = min(near, self.asks.apply(asks))

@@ -141,23 +141,10 @@ def is_zero(text: Dec) -> bool:
     return text[0] in "0-" and not text.strip("-0.")
 
 
-_MEMO_CAP = 1 << 17
-_memo: dict[str, int] = {}
-
-
 def scaled(text: Dec) -> int:
-    """`text` * 10**18 as an exact integer: the ordering key of prices, equal for equal values in any zero padding.
-
-    Prices repeat, so the answers are remembered (53 ns against 260 ns); the memory is bounded and starts anew when full.
-    """
-    key = _memo.get(text)
-    if key is None:
-        whole, _, fraction = text.partition(".")
-        key = int(whole + fraction.ljust(SCALE, "0")) if len(fraction) <= SCALE else int(Decimal(text).scaleb(SCALE))
-        if len(_memo) >= _MEMO_CAP:
-            _memo.clear()
-        _memo[text] = key
-    return key
+    """`text` * 10**18 as an exact integer: the ordering key of prices, equal for equal values in any zero padding."""
+    whole, _, fraction = text.partition(".")
+    return int(whole + fraction.ljust(SCALE, "0")) if len(fraction) <= SCALE else int(Decimal(text).scaleb(SCALE))
 
 
 def unscaled(key: int) -> Dec:

@@ -103,7 +103,7 @@ class WebsocketsTransport:
                 additional_headers=dict(headers),
                 compression="deflate" if compression else None,
                 max_size=max_frame_bytes,
-                max_queue=64,
+                max_queue=1024,
                 open_timeout=_OPEN_TIMEOUT_S,
                 close_timeout=_CLOSE_TIMEOUT_S,
                 ping_interval=None if ping_every_ns is None else ping_every_ns / 1e9,

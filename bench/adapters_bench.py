@@ -1,0 +1,130 @@
+"""Frames through adapter, book and columns, against cryptofeed's message handler on the same frames."""
+
+from __future__ import annotations
+
+import gc
+import gzip
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import orjson
+from captures import capture_files, frames, rest_answers
+from peers import Peer, run as run_async, subscription_of
+from results import Row
+
+from feedplane_cli.adapters import adapter_points, load_adapter
+from feedplane_collector.pipeline import Pipeline
+from feedplane_core.adapter import Adapter, Options
+from feedplane_core.names import Feed
+from feedplane_journal.columns import Columns
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Where a venue's frames lie, and what cryptofeed calls it (`None`: it cannot parse these frames)."""
+
+    prefix: str
+    peer: str | None
+
+
+CAPTURES = {
+    "binance_futures": Capture("BINANCE_FUTURES", "BINANCE_FUTURES"),
+    "binance_spot": Capture("BINANCE", "BINANCE"),
+    "coinbase": Capture("COINBASE", None),  # its adapter has moved to another API
+    "kucoin": Capture("KUCOIN", None),  # its adapter asks for a token at start
+    "okx": Capture("OKX", "OKX"),
+    "bitfinex": Capture("BITFINEX", "BITFINEX"),
+}
+
+
+class Source:
+    """A socket as the pipeline sees it."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self.id = 1
+        self.session = adapter.session()
+        self.seen: dict[tuple[str, Feed], int] = {}
+        self.channel_feeds: dict[str, Feed] = {}
+        self.decode_errors = 0
+
+
+def build_pipeline(exchange: str, instruments: list[bytes]) -> tuple[Pipeline, Columns, Source]:
+    """A collector's inner part on the capture's instruments, all of them followed."""
+    adapter = load_adapter(exchange, Options())
+    listed = adapter.decode_instruments(instruments)
+    adapter.use_instruments(listed)
+    columns = Columns(exchange)
+    pipeline = Pipeline(adapter, adapter.offers.feeds.keys() | {Feed.L1}, columns, lambda *_: None)
+    for instrument in listed:
+        pipeline.add_instrument(instrument, 1)
+    columns.detach()
+    return pipeline, columns, Source(adapter)
+
+
+def load_books(pipeline: Pipeline, answers: list[tuple[str, bytes]], recv_ns: int) -> None:
+    for url, body in answers:
+        tag = pipeline.adapter.tag_of(url)
+        if tag is not None and tag.kind == "book_snapshot":
+            pipeline.on_body(tag, body, recv_ns)
+
+
+def measure(exchange: str, capture: Capture, rounds: int) -> Row | None:
+    """Best of some rounds over the whole capture, books loaded before the first diff is timed."""
+    listings, answers_files, sockets = capture_files(capture.prefix)
+    if not sockets:
+        return None
+    bodies = [body for _, body in rest_answers(listings)]
+    answers, messages = rest_answers(answers_files), frames(sockets)
+    best = min(_ours(exchange, bodies, answers, messages) for _ in range(rounds))
+    baseline = None
+    if capture.peer is not None:
+        text = gzip.open(listings[0], "rt").read()
+        baseline = min(_peer(capture.peer, text, answers, messages) for _ in range(rounds))
+    rate = len(messages) / best
+    return Row(
+        bench="adapters",
+        what=f"{exchange}: adapter + book + columns",
+        value=rate,
+        unit="frames/s",
+        baseline=None if baseline is None else len(messages) / baseline,
+        note=f"{len(messages)} frames" + ("" if capture.peer else "; cryptofeed cannot parse these"),
+    )
+
+
+def _ours(exchange: str, bodies: list[bytes], answers: list[tuple[str, bytes]], messages: list[bytes]) -> float:
+    pipeline, columns, source = build_pipeline(exchange, bodies)
+    load_books(pipeline, answers, 1)
+    gc.collect()
+    gc.disable()
+    recv_ns = 2
+    started = perf_counter()
+    for index, message in enumerate(messages):
+        pipeline.on_frame(source, message, recv_ns + index)
+        if not index % 256:
+            columns.take()
+    columns.take()
+    seconds = perf_counter() - started
+    gc.enable()
+    return seconds
+
+
+def _peer(name: str, listing_text: str, answers: list[tuple[str, bytes]], messages: list[bytes]) -> float:
+    instruments: Any = orjson.loads(listing_text.splitlines()[0].partition(": ")[2])
+    peer = Peer(name, instruments, subscription_of(listing_text), answers)
+    texts = [message.decode() for message in messages]
+    started = perf_counter()
+    run_async(peer.handle_all(texts))
+    return perf_counter() - started
+
+
+def run(*, quick: bool) -> list[Row]:
+    found = []
+    for exchange in adapter_points():
+        capture = CAPTURES.get(exchange)
+        row = measure(exchange, capture, 2 if quick else 7) if capture is not None else None
+        found.append(
+            row
+            or Row(bench="adapters", what=f"{exchange}: no capture beside the checkout", value=0, unit="frames/s", note="skipped")
+        )
+    return found

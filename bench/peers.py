@@ -1,0 +1,66 @@
+"""cryptofeed (from its package) on the same frames: the baseline. It keeps nothing: callbacks count."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from typing import Any
+
+import orjson
+
+
+class Peer:
+    """One cryptofeed venue, fed by hand. `counts` is what its callbacks saw."""
+
+    def __init__(self, exchange: str, instruments: Any, subscription: dict[str, list[str]], answers: list[tuple[str, bytes]]) -> None:
+        from cryptofeed.connection import HTTPAsyncConn, HTTPSync
+        from cryptofeed.exchanges import EXCHANGE_MAP
+
+        logging.getLogger("feedhandler").setLevel(logging.CRITICAL)
+        self.counts: Counter[str] = Counter()
+        bodies = {url: body.decode() for url, body in answers}
+        HTTPSync.read = lambda *_args, **_kwargs: instruments  # type: ignore[method-assign]
+
+        async def read(_self: object, url: str, **_kwargs: object) -> str:
+            return bodies[url]
+
+        HTTPAsyncConn.read = read  # type: ignore[method-assign]
+        callbacks = {channel: self._counter(channel) for channel in subscription}
+        self.feed = EXCHANGE_MAP[exchange](candle_closed_only=False, subscription=subscription, callbacks=callbacks, config={})
+        _, _, self.handler, _ = self.feed.connect()[0]
+        self.conn = _Connection()
+
+    def _counter(self, channel: str) -> Any:
+        async def count(*_: object, **__: object) -> None:
+            self.counts[channel] += 1
+
+        return count
+
+    async def handle_all(self, messages: list[str]) -> None:
+        handler, conn = self.handler, self.conn
+        for message in messages:
+            await handler(message, conn, 1.0)
+
+
+class _Connection:
+    """What handlers ask of a connection: nothing of weight."""
+
+    uuid = "1"
+    conn_type = "wss"
+    subscription: dict[str, list[str]] = {}
+
+    async def write(self, *_: object) -> None: ...
+
+
+def subscription_of(instruments_file_text: str) -> dict[str, list[str]]:
+    """The `configuration:` line of a capture."""
+    for line in instruments_file_text.splitlines():
+        if line.startswith("configuration: "):
+            found: dict[str, list[str]] = orjson.loads(line.partition(": ")[2])
+            return found
+    raise ValueError("capture has no configuration line")
+
+
+def run(coroutine: Any) -> Any:
+    return asyncio.new_event_loop().run_until_complete(coroutine)

@@ -1,0 +1,162 @@
+"""One core: frames from a saturated socket to durable journal, against cryptofeed from a saturated socket to its callbacks.
+
+The same Binance futures capture in loops, the same server on the other core. Ours keeps everything: books, columns, frames inside completed fdatasync groups;
+cryptofeed's callbacks only count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import gzip
+import os
+import ssl
+import tempfile
+from pathlib import Path
+from time import perf_counter, time_ns
+
+import orjson
+import uvloop
+from adapters_bench import build_pipeline, load_books
+from captures import binance_loops, capture_files, frames, rest_answers
+from firehose import firehose
+from peers import Peer, subscription_of
+from results import Row
+
+from feedplane_collector.clock import ReceiveClock
+from feedplane_collector.transport import SocketLibrary, choose_transport
+from feedplane_core.names import Mode
+from feedplane_journal.segments import Budget, JournalWriter, SegmentMeta
+
+_CLIENT_CORE, _SERVER_CORE = 0, 1
+_GROUP_S = 0.015
+
+
+def run(*, quick: bool) -> list[Row]:
+    listings, answer_files, sockets = capture_files("BINANCE_FUTURES")
+    if not sockets:
+        return [Row(bench="socket_to_journal", what="no capture beside the checkout", value=0, unit="frames/s", note="skipped")]
+    bodies = [body for _, body in rest_answers(listings)]
+    answers, once = rest_answers(answer_files), frames(sockets)
+    messages = [m for loop in binance_loops(once, 20 if quick else 80, answers) for m in loop]
+    text = gzip.open(listings[0], "rt").read()
+    with firehose(messages, _SERVER_CORE % (os.cpu_count() or 1)) as url:
+        rounds = 1 if quick else 3
+        baseline = max(_in_child(_peer_rate, url, text, answers, len(messages)) for _ in range(rounds))
+        rows = []
+        for library in SocketLibrary:
+            rate = max(_in_child(_our_rate, url, library, bodies, answers, len(messages)) for _ in range(rounds))
+            rows.append(
+                Row(
+                    bench="socket_to_journal",
+                    what=f"{library}: socket -> journal",
+                    value=rate,
+                    unit="frames/s",
+                    baseline=baseline,
+                    note=f"{len(messages)} frames; baseline: cryptofeed, socket -> callback",
+                )
+            )
+    return rows
+
+
+def _in_child(work: object, *args: object) -> float:
+    """In a forked process on one core: each run starts with a fresh interpreter state and no thread of another run."""
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.sched_setaffinity(0, {_CLIENT_CORE})
+        try:
+            os.write(write_end, str(work(*args)).encode())  # type: ignore[operator]
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as answer:
+        body = answer.read()
+    os.waitpid(pid, 0)
+    return float(body)
+
+
+def _our_rate(url: str, library: SocketLibrary, bodies: list[bytes], answers: list[tuple[str, bytes]], count: int) -> float:
+    return uvloop.run(_ours(url, library, bodies, answers, count))
+
+
+async def _ours(url: str, library: SocketLibrary, bodies: list[bytes], answers: list[tuple[str, bytes]], count: int) -> float:
+    pipeline, columns, source = build_pipeline("binance_futures", bodies)
+    load_books(pipeline, answers, 1)
+    clock = ReceiveClock(time_ns)
+    done = asyncio.Event()
+    seen = 0
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        journal = JournalWriter(
+            Path(folder) / "journal",
+            meta=SegmentMeta(exchange="binance_futures", mode=Mode.REPLAY, feedset="bench", shard=0),
+            budget=Budget(1 << 40, 10**18),
+            clock_ns=clock,
+        )
+        journal.open()
+
+        def on_frame(frame: bytes, recv_ns: int) -> None:
+            nonlocal seen
+            pipeline.on_frame(source, frame, recv_ns)
+            seen += 1
+            if seen == count:
+                done.set()
+
+        async def commit() -> None:
+            while True:
+                await asyncio.sleep(_GROUP_S)
+                await flush()
+
+        async def flush() -> None:
+            if columns.rows:
+                pending = columns.detach()
+                await asyncio.to_thread(_store, journal, pending)
+
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        transport = choose_transport(library, clock, ssl.create_default_context())
+        committing = asyncio.create_task(commit())
+        started = perf_counter()
+        socket = await transport(
+            url, on_frame, max_frame_bytes=1 << 24, headers={}, compression=False, ping_every_ns=None
+        )
+        await done.wait()
+        committing.cancel()
+        await asyncio.gather(committing, return_exceptions=True)
+        await flush()
+        seconds = perf_counter() - started
+        socket.abort()
+        journal.close()
+    pipeline.settle_book_account()
+    rejected = sum(account.rejected for _, account in pipeline.accounts.items())
+    assert not rejected, f"{rejected} frames were not decoded"
+    return count / seconds
+
+
+def _store(journal: JournalWriter, pending: object) -> None:
+    journal.append(pending.build().batches)  # type: ignore[attr-defined]
+    journal.commit()
+
+
+def _peer_rate(url: str, listing_text: str, answers: list[tuple[str, bytes]], count: int) -> float:
+    return uvloop.run(_peer(url, listing_text, answers, count))
+
+
+async def _peer(url: str, listing_text: str, answers: list[tuple[str, bytes]], count: int) -> float:
+    from websockets.asyncio.client import connect
+
+    instruments = orjson.loads(listing_text.splitlines()[0].partition(": ")[2])
+    peer = Peer("BINANCE_FUTURES", instruments, subscription_of(listing_text), answers)
+    # As cryptofeed opens and reads it (connection.py), compression off as in its Binance futures options.
+    started = perf_counter()
+    socket = await connect(url, compression=None, max_size=2**23, max_queue=None, ping_interval=10, ping_timeout=None)
+    seen = 0
+    async for message in socket:
+        await peer.handler(message, peer.conn, time_ns() / 1e9)
+        seen += 1
+        if seen == count:
+            break
+    seconds = perf_counter() - started
+    socket.transport.abort()
+    return count / seconds

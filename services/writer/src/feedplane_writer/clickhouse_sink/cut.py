@@ -25,7 +25,7 @@ from .columns import NS_PER_DAY, as_ns
 from .guard import time_faults
 from .levels import level_count
 from .shards import of_shard, row_shards
-from .tables import FEED_OF_TABLE, PARTITIONS, TABLE_VERSION, TARGETS, Built, Input
+from .tables import FEED_OF_TABLE, PARTITIONS, TARGETS, Built, Input
 
 _ROW_BITS: Final = 20  # a frame holds at most 16 MiB, so fewer rows than this
 _TOP_ROW_BYTES: Final = 1_400
@@ -236,9 +236,7 @@ def _plain_value(value: Any) -> Any:
     return [_plain_value(item) for item in value] if isinstance(value, list) else value
 
 
-def token(
-    segment_uuid: str, first: int, last: int, shard: int, shards: int, name: str, version: int = TABLE_VERSION
-) -> str:
-    """The insert's identity: where its rows stand in the journal and what was made of them. No clock, process or
-    host has part in it."""
-    return f"{segment_uuid}:{first}-{last}:{shard}of{shards}:{name}:v{version}"
+def token(segment_uuid: str, first: int, last: int, owner: str, name: str, version: str) -> str:
+    """The insert's identity: where its rows stand in the journal, whose they are (`<shard>of<shards>`) and what was made
+    of them. No clock, process or host has part in it."""
+    return f"{segment_uuid}:{first}-{last}:{owner}:{name}:v{version}"

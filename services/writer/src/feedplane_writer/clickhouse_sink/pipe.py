@@ -31,15 +31,9 @@ class Round(NamedTuple):
 
     def token(self, piece: Slice) -> str:
         record = self.record
-        return token(
-            record.start.uuid,
-            record.start.offset,
-            record.end.offset,
-            record.shard,
-            record.shards,
-            piece.name,
-            record.table_version,
-        )
+        owner = f"{record.shard}of{record.shards}"
+        version = f"{record.table_version}.{record.variant}" if record.variant else str(record.table_version)
+        return token(record.start.uuid, record.start.offset, record.end.offset, owner, piece.name, version)
 
 
 class _Gathered:
@@ -95,6 +89,7 @@ class Pipe:
         self._file = RoundFile(path, shard)
         self._position = cursor.position(shard)
         self._gathered = _Gathered()
+        self._variant = 0
         self._unfinished = self._file.load(self._position, shards)
 
     @property
@@ -126,6 +121,7 @@ class Pipe:
             replayed = self._replayed(unfinished)
             if replayed is not None:
                 return replayed
+            self._variant = unfinished.variant + 1
             self.gather()
         frames, self._gathered = self._gathered.frames, _Gathered()
         if not frames:
@@ -186,8 +182,10 @@ class Pipe:
             limits=limits,
             settings=dict(INSERT_SETTINGS),
             slices=records_of(made.slices),
+            variant=self._variant,
             handover=handover,
         )
+        self._variant = 0
         return Round(record, made)
 
     def _replayed(self, unfinished: RoundRecord) -> Round | None:

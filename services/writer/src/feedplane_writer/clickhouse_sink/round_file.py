@@ -34,6 +34,9 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     shards: int
     limits: Limits
     table_version: int = TABLE_VERSION
+    variant: int = (
+        0  # raised where an earlier cut of these frames could not be repeated: its tokens may stand for other rows
+    )
     settings: dict[str, str]
     slices: list[SliceRecord]
     handover: Handover | None = None

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from feedplane_core.errors import UsageError
+from feedplane_journal.segments import SegmentMeta
+from feedplane_testing.journals import commit_trades, open_writer
+from feedplane_writer.config import load_config
+from feedplane_writer.journals import exchange_of, find_journals
+
+MINIMAL: dict[str, Any] = {"clickhouse": {"shards": [["127.0.0.1:8123"]]}}
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "writer.json"
+    path.write_text(text)
+    return path
+
+
+def test_json_and_yaml_are_read_alike(tmp_path: Path) -> None:
+    yaml = "clickhouse:\n  shards: [['127.0.0.1:8123']]\n"
+
+    assert load_config(written(tmp_path, yaml)) == load_config(written(tmp_path, json.dumps(MINIMAL)))
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"shards": []}, "clickhouse.shards"),
+        ({"shards": [["http://host:1"]]}, "clickhouse.shards.0.0"),
+        ({"database": "a;b"}, "clickhouse.database"),
+        ({"max_rows": 0}, "clickhouse.max_rows"),
+        ({"password": "x"}, "clickhouse.password"),
+    ],
+)
+def test_a_wrong_field_is_named_and_its_value_is_not(tmp_path: Path, change: dict[str, Any], field: str) -> None:
+    text = json.dumps({"clickhouse": {**MINIMAL["clickhouse"], **change}})
+
+    with pytest.raises(UsageError) as caught:
+        load_config(written(tmp_path, text))
+    assert caught.value.field == field
+    assert "http://host" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{", "a: [", "", "[1]"])
+def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError):
+        load_config(written(tmp_path, text))
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_config(tmp_path / "none.json")
+
+
+def test_an_l1_interval_is_200_ms_unless_said_and_never_nothing(tmp_path: Path) -> None:
+    config = load_config(
+        written(
+            tmp_path, json.dumps({"clickhouse": {**MINIMAL["clickhouse"], "l1_interval_ns": {"okx": 10, "htx": 10**9}}})
+        )
+    )
+
+    assert config.clickhouse is not None
+    assert [config.clickhouse.l1_interval_of(name) for name in ("kraken", "okx", "htx")] == [
+        200_000_000,
+        1_000_000,
+        10**9,
+    ]
+
+
+def test_journals_appear_under_a_root_once_they_hold_a_segment(tmp_path: Path) -> None:
+    root = tmp_path / "journals"
+    assert find_journals([], root) == []
+    (root / "empty").mkdir(parents=True)
+    writer = open_writer(root / "b", meta=SegmentMeta(exchange="kraken"))
+    assert find_journals([], root) == []
+
+    commit_trades(writer, 0, 1)
+    assert find_journals([root / "b"], root) == [root / "b"]
+    assert exchange_of(root / "b") == "kraken"
+    writer.close()

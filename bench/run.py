@@ -13,6 +13,8 @@ import platform
 import sys
 from pathlib import Path
 
+from feedplane_journal.lean import import_pyarrow
+
 from results import Row
 from rich.console import Console
 from rich.table import Table
@@ -61,5 +63,6 @@ def as_table(rows: list[Row]) -> Table:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
+    import_pyarrow()  # as every Feedplane process does first
+    sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tests" / "support")]
     sys.exit(main())

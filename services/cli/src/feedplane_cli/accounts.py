@@ -24,7 +24,7 @@ def merge_accounts(
             for key in COUNTS:
                 row[key] += account[key]
     for sink, status in writers.items():
-        for account in status["accounts"]:
+        for account in status.get("accounts", ()):  # a writer that has just started has none yet
             row = rows.setdefault(
                 (account["exchange"], account["feed"]), _empty(account["exchange"], account["feed"], writers)
             )

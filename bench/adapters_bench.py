@@ -10,14 +10,14 @@ from typing import Any
 
 import orjson
 from captures import capture_files, frames, rest_answers
-from peers import Peer, run as run_async, subscription_of
-from results import Row
-
 from feedplane_cli.adapters import adapter_points, load_adapter
 from feedplane_collector.pipeline import Pipeline
 from feedplane_core.adapter import Adapter, Options
 from feedplane_core.names import Feed
 from feedplane_journal.columns import Columns
+from peers import Peer, subscription_of
+from peers import run as run_async
+from results import Row
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,12 @@ def run(*, quick: bool) -> list[Row]:
         row = measure(exchange, capture, 2 if quick else 7) if capture is not None else None
         found.append(
             row
-            or Row(bench="adapters", what=f"{exchange}: no capture beside the checkout", value=0, unit="frames/s", note="skipped")
+            or Row(
+                bench="adapters",
+                what=f"{exchange}: no capture beside the checkout",
+                value=0,
+                unit="frames/s",
+                note="skipped",
+            )
         )
     return found

@@ -11,8 +11,6 @@ from pathlib import Path
 from time import perf_counter, time_ns
 from typing import Any
 
-from results import Row
-
 from feedplane_core.events import Trade
 from feedplane_core.names import NS_PER_MS, Aggressor, MarketType, Mode
 from feedplane_ddl.apply import apply_ddl
@@ -20,6 +18,7 @@ from feedplane_journal.columns import Columns
 from feedplane_journal.segments import Budget, JournalWriter, SegmentMeta
 from feedplane_testing.clickhouse import ClickHouseLite
 from feedplane_testing.writers import WriterProcess
+from results import Row
 
 _BATCH_ROWS = 50_000
 _DATABASE = "marketdata"

@@ -31,8 +31,10 @@ def _serve(stream: bytes, port_pipe: object, core: int) -> None:
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await reader.readuntil(b"\r\n\r\n")
-        key = next(line.split(b": ")[1] for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
-        accept = base64.b64encode(hashlib.sha1(key + _GUID).digest()).decode()  # noqa: S324 - RFC 6455
+        key = next(
+            line.split(b": ")[1] for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")
+        )
+        accept = base64.b64encode(hashlib.sha1(key + _GUID).digest()).decode()
         head = f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
         writer.write(head.encode())
         step = 256 << 10
@@ -54,7 +56,9 @@ def _serve(stream: bytes, port_pipe: object, core: int) -> None:
 def firehose(messages: list[bytes], core: int) -> Iterator[str]:
     """URL of a server for these messages; each connection gets them all once."""
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=_serve, args=(pack(messages), theirs, core), daemon=True)
+    process = multiprocessing.get_context("fork").Process(
+        target=_serve, args=(pack(messages), theirs, core), daemon=True
+    )
     process.start()
     try:
         yield f"ws://127.0.0.1:{ours.recv()}/stream"

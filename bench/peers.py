@@ -13,7 +13,9 @@ import orjson
 class Peer:
     """One cryptofeed venue, fed by hand. `counts` is what its callbacks saw."""
 
-    def __init__(self, exchange: str, instruments: Any, subscription: dict[str, list[str]], answers: list[tuple[str, bytes]]) -> None:
+    def __init__(
+        self, exchange: str, instruments: Any, subscription: dict[str, list[str]], answers: list[tuple[str, bytes]]
+    ) -> None:
         from cryptofeed.connection import HTTPAsyncConn, HTTPSync
         from cryptofeed.exchanges import EXCHANGE_MAP
 
@@ -27,7 +29,9 @@ class Peer:
 
         HTTPAsyncConn.read = read  # type: ignore[method-assign]
         callbacks = {channel: self._counter(channel) for channel in subscription}
-        self.feed = EXCHANGE_MAP[exchange](candle_closed_only=False, subscription=subscription, callbacks=callbacks, config={})
+        self.feed = EXCHANGE_MAP[exchange](
+            candle_closed_only=False, subscription=subscription, callbacks=callbacks, config={}
+        )
         _, _, self.handler, _ = self.feed.connect()[0]
         self.conn = _Connection()
 

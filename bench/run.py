@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 
 from feedplane_journal.lean import import_pyarrow
-
 from results import Row
 from rich.console import Console
 from rich.table import Table
@@ -48,7 +47,9 @@ def main() -> int:
         console.print(as_table(found))
     OUTPUT.parent.mkdir(exist_ok=True)
     machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-    OUTPUT.write_text(json.dumps({"machine": machine, "quick": args.quick, "rows": [r.as_dict() for r in rows]}, indent=1))
+    OUTPUT.write_text(
+        json.dumps({"machine": machine, "quick": args.quick, "rows": [r.as_dict() for r in rows]}, indent=1)
+    )
     console.print(f"{len(rows)} figures in {OUTPUT}")
     return 0
 

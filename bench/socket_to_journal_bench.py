@@ -19,14 +19,13 @@ import orjson
 import uvloop
 from adapters_bench import build_pipeline, load_books
 from captures import binance_loops, capture_files, frames, rest_answers
-from firehose import firehose
-from peers import Peer, subscription_of
-from results import Row
-
 from feedplane_collector.clock import ReceiveClock
 from feedplane_collector.transport import SocketLibrary, choose_transport
 from feedplane_core.names import Mode
 from feedplane_journal.segments import Budget, JournalWriter, SegmentMeta
+from firehose import firehose
+from peers import Peer, subscription_of
+from results import Row
 
 _CLIENT_CORE, _SERVER_CORE = 0, 1
 _GROUP_S = 0.015
@@ -36,7 +35,15 @@ _WARM_FRAMES = 3_000
 def run(*, quick: bool) -> list[Row]:
     listings, answer_files, sockets = capture_files("BINANCE_FUTURES")
     if not sockets:
-        return [Row(bench="socket_to_journal", what="no capture beside the checkout", value=0, unit="frames/s", note="skipped")]
+        return [
+            Row(
+                bench="socket_to_journal",
+                what="no capture beside the checkout",
+                value=0,
+                unit="frames/s",
+                note="skipped",
+            )
+        ]
     bodies = [body for _, body in rest_answers(listings)]
     answers, once = rest_answers(answer_files), frames(sockets)
     messages = [m for loop in binance_loops(once, 20 if quick else 80, answers) for m in loop]
@@ -77,11 +84,15 @@ def _in_child(work: object, *args: object) -> float:
     return float(body)
 
 
-def _our_rate(url: str, library: SocketLibrary, bodies: list[bytes], answers: list[tuple[str, bytes]], count: int) -> float:
+def _our_rate(
+    url: str, library: SocketLibrary, bodies: list[bytes], answers: list[tuple[str, bytes]], count: int
+) -> float:
     return uvloop.run(_ours(url, library, bodies, answers, count))
 
 
-async def _ours(url: str, library: SocketLibrary, bodies: list[bytes], answers: list[tuple[str, bytes]], count: int) -> float:
+async def _ours(
+    url: str, library: SocketLibrary, bodies: list[bytes], answers: list[tuple[str, bytes]], count: int
+) -> float:
     pipeline, columns, source = build_pipeline("binance_futures", bodies)
     load_books(pipeline, answers, 1)
     clock = ReceiveClock(time_ns)

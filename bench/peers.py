@@ -50,9 +50,10 @@ class Peer:
 class _Connection:
     """What handlers ask of a connection: nothing of weight."""
 
-    uuid = "1"
-    conn_type = "wss"
-    subscription: dict[str, list[str]] = {}
+    def __init__(self) -> None:
+        self.uuid = "1"
+        self.conn_type = "wss"
+        self.subscription: dict[str, list[str]] = {}
 
     async def write(self, *_: object) -> None: ...
 

@@ -1,6 +1,7 @@
 """One core: frames from a saturated socket to durable journal, against cryptofeed from a saturated socket to its callbacks.
 
-The same Binance futures capture in loops, the same server on the other core; the first frames warm both up and are not timed. Ours keeps everything: books, columns, frames inside completed fdatasync groups;
+The same Binance futures capture in loops, the same server on the other core; the first frames warm both up and are not timed.
+Ours keeps everything: books, columns, frames inside completed fdatasync groups;
 cryptofeed's callbacks only count.
 """
 

@@ -142,7 +142,7 @@ def status(data: DataRoot = DEFAULT_ROOT, as_json: AsJson = False) -> None:
         from feedplane_cli.table import Rates, render_table
 
         note = read_note(data)
-        document = asyncio.run(read_status(note, Path(note["data"]) / "journal"))
+        document = asyncio.run(read_status(note))
         if as_json:
             sys.stdout.write(json.dumps(document) + "\n")
             return
@@ -157,7 +157,7 @@ async def _a_second_later(note: dict[str, object]) -> dict[str, object]:
     from feedplane_cli.plane import read_status
 
     await asyncio.sleep(1.0)  # rates need two looks
-    return await read_status(note, Path(str(note["data"])) / "journal")
+    return await read_status(note)
 
 
 @app.command()

@@ -49,8 +49,10 @@ _KEPT_VARIABLES = (
     "PYTHONDONTWRITEBYTECODE",
 )
 _START_TIMEOUT_S = 30.0
-_DRAIN_S = 1.6
-_STOP_S = 4.0
+_CAPTURE_S = 1.2
+_DRAIN_S = 2.4
+_STOP_S = 4.6
+"""Ctrl-C to the last process gone: collectors, then writers with what is left to drain, then the stores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,18 +129,19 @@ class Plane:
 
     async def status(self) -> dict[str, Any]:
         """Collectors' and writers' own words, and the merged account; a process that does not answer is left out."""
-        return await read_status(self.note(), self._data.path / "journal")
+        return await read_status(self.note())
 
     async def stop(self) -> dict[str, Any]:
         """Ends it: collectors first, then writers with what was left to drain, then the stores; returns the closing status. Under five seconds."""
         self._is_up = False
-        await asyncio.gather(*(self._supervisor.stop_child(c.name, 1.5) for c in self.collectors if self._runs(c.name)))
+        await asyncio.gather(
+            *(self._supervisor.stop_child(c.name, _CAPTURE_S) for c in self.collectors if self._runs(c.name))
+        )
+        await asyncio.gather(
+            *(self._supervisor.stop_child(n, _DRAIN_S) for n in map(_writer_name, self.writers) if self._runs(n))
+        )
         status = await self.status()
-        ends = asyncio.get_running_loop().time() + _DRAIN_S
-        while asyncio.get_running_loop().time() < ends and _pending(status):
-            await asyncio.sleep(0.1)
-            status = await self.status()
-        await self._supervisor.stop(_STOP_S - 1.5)
+        await self._supervisor.stop(_STOP_S - _CAPTURE_S - _DRAIN_S)
         return status
 
     def _runs(self, name: str) -> bool:
@@ -229,7 +232,9 @@ class Plane:
         argv = [sys.executable, "-m", "feedplane_writer", "--sink", config.sink, "--config", str(path)]
         for source in config.sources:
             argv += ["--journal", source.journal_directory]
-        await self._start_service(name, WRITERS, argv, {})
+        last_word = {"FEEDPLANE_STATUS_FILE": str(self._last_word(name))}
+        self._last_word(name).unlink(missing_ok=True)
+        await self._start_service(name, WRITERS, argv, last_word)
 
     async def _start_collector(self, config: CollectorConfig) -> None:
         path = self._write_config(config.name, config)
@@ -263,6 +268,9 @@ class Plane:
         kept = {key: os.environ[key] for key in _KEPT_VARIABLES if key in os.environ}
         return {**kept, **{key: value for key, value in os.environ.items() if key.startswith("FEEDPLANE_")}}
 
+    def _last_word(self, name: str) -> Path:
+        return self._data.path / "config" / f"{name}.status.json"
+
     def _log(self, name: str) -> Path:
         return self._data.path / "logs" / f"{name}.log"
 
@@ -274,12 +282,9 @@ def _writer_name(config: WriterConfig) -> str:
     return f"writer-{config.sink}"
 
 
-def _pending(status: Mapping[str, Any]) -> bool:
-    return any(count > 0 for row in status["accounts"] for count in row["pending"].values())
-
-
-async def read_status(note: Mapping[str, Any], journals: Path) -> dict[str, Any]:
-    """Status of the plane that a note describes; a collector that is down is read from its last word."""
+async def read_status(note: Mapping[str, Any]) -> dict[str, Any]:
+    """Status of the plane that a note describes; a process that has ended is read from its last word."""
+    data = Path(note["data"])
 
     async def ask(url: str) -> Any:
         try:
@@ -289,9 +294,14 @@ async def read_status(note: Mapping[str, Any], journals: Path) -> dict[str, Any]
 
     names = list(note["collectors"])
     answers = await asyncio.gather(*(ask(url) for url in note["collectors"].values()))
-    collectors = [answer or _last_word(journals / name) for name, answer in zip(names, answers, strict=True)]
+    collectors = [
+        answer or _read(data / "journal" / name / FINAL_STATUS) for name, answer in zip(names, answers, strict=True)
+    ]
     sinks = list(note["writers"])
     answered = await asyncio.gather(*(ask(url) for url in note["writers"].values()))
+    answered = [
+        a or _read(data / "config" / f"writer-{sink}.status.json") for sink, a in zip(sinks, answered, strict=True)
+    ]
     writers = {sink: status for sink, status in zip(sinks, answered, strict=True) if status is not None}
     alive = [status for status in collectors if status is not None]
     return {
@@ -305,8 +315,8 @@ async def read_status(note: Mapping[str, Any], journals: Path) -> dict[str, Any]
     }
 
 
-def _last_word(journal: Path) -> Any:
+def _read(path: Path) -> Any:
     try:
-        return json.loads((journal / FINAL_STATUS).read_text())
+        return json.loads(path.read_text())
     except (OSError, ValueError):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import logging
@@ -83,9 +84,15 @@ def spare_memory() -> None:
             mallopt(option, value)
 
 
+def leave_word(path: Path, status: object) -> None:
+    """The last status, for whoever asks after the process has gone."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(status, default=str))
+    temporary.replace(path)
+
+
 async def serve(args: argparse.Namespace, settings: WriterSettings, stop: StopSignal) -> int:
     """Set up health, metrics and status, print the port as one JSON line, and run the sink."""
-    from feedplane_ops.gc import GcPacer
     from feedplane_ops.health import Health
     from feedplane_ops.http import HealthServer
     from feedplane_ops.metrics import Metrics
@@ -104,21 +111,26 @@ async def serve(args: argparse.Namespace, settings: WriterSettings, stop: StopSi
     )
     health = Health()
     server = HealthServer(health, metrics.render)
+    answers: list[Callable[[], object]] = []
+    server.route("/status", lambda: answers[-1]() if answers else {})
     runtime = Runtime(
         config=config,
         stop=stop,
         metrics=metrics,
         health=health,
-        set_status=lambda answer: server.route("/status", answer),
+        set_status=answers.append,
         journal_paths=tuple(args.journal),
         journal_root=args.journal_root,
     )
     port = await server.start(settings.metrics_host, settings.metrics_port)
     print(json.dumps({"event": "listening", "port": port, "sink": args.sink}), flush=True)
-    GcPacer().freeze()
+    gc.collect()
+    gc.freeze()  # modules and settings are never looked at again; what comes now is short-lived and has few cycles
     try:
         return await run(runtime)
     finally:
+        if settings.status_file is not None and answers:
+            leave_word(settings.status_file, answers[-1]())
         await server.stop()
         metrics.close()
 

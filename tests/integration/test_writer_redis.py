@@ -39,6 +39,7 @@ from feedplane_testing.redis import RedisCluster, RedisServer, call, node_id, wa
 from feedplane_writer.config import RedisConfig, WriterConfig
 from feedplane_writer.redis_sink.main import RedisWriter
 from feedplane_writer.redis_sink.slots import slot_of
+from feedplane_writer.redis_sink.tail import Candidate
 from feedplane_writer.runtime import Runtime
 
 EXCHANGE = "binance_futures"
@@ -270,14 +271,17 @@ async def test_fresh_values_arrive_within_fifty_milliseconds(server: RedisServer
     client: Any = server.client()
 
     async with writing([server.endpoint], venue.path) as writer:
-        for group in range(60):  # 2,000 messages a second in groups of 15 ms
+        venue.say(venue.quote(1))
+        await until(lambda: client.exists(L1))  # modules loaded, connection made
+        writer.measures.freshness.clear()
+        for group in range(100):  # 2,000 messages a second in groups of 15 ms
             venue.say(*(venue.quote(group * 30 + i, f"SYM{i}") for i in range(30)))
             await asyncio.sleep(0.015)
-        await until(lambda: client.hget(hot_key("l1", EXCHANGE, "SYM29"), "seq") == str(59 * 30 + 29))
+        await until(lambda: client.hget(hot_key("l1", EXCHANGE, "SYM29"), "seq") == str(99 * 30 + 29))
 
         histogram = writer.measures.freshness.at("l1")
-        assert histogram.count > 900
-        assert histogram.percentile_ns(0.5) < 50_000_000
+        assert histogram.count > 2_000
+        assert histogram.percentile_ns(0.95) < 50_000_000  # p99 on a machine that does nothing else: bench/
 
 
 # How far it can be trusted
@@ -405,7 +409,7 @@ async def test_a_backlog_is_passed_over_to_the_newest_value_and_accounts_go_on(
 
 
 async def test_accounts_survive_a_crash_at_any_moment(server: RedisServer, venue: Venue) -> None:
-    def no_save(*, last: bool = False) -> None:
+    def no_write(candidate: Candidate) -> None:
         return
 
     client: Any = server.client()
@@ -417,7 +421,7 @@ async def test_accounts_survive_a_crash_at_any_moment(server: RedisServer, venue
                 issued += 10
                 await asyncio.sleep(0.015)
             for tail in writer.tails.values():  # as after SIGKILL: what was saved a moment ago is all there is
-                tail.save = no_save  # type: ignore[method-assign]
+                tail.write = no_write  # type: ignore[method-assign]
 
     cursor = read_cursor(venue.path / "cursors" / "redis.json")
     assert cursor is not None
@@ -594,6 +598,17 @@ async def test_an_outage_holds_no_more_than_the_keys_and_a_thousand_trades(serve
         await until(lambda: client.hget(L1, "seq") == "3999")
         await until(lambda: client.xlen(trades_key(EXCHANGE, "ETHUSDT")) == 1_000)
         assert tail.books.superseded["trades"] == 3_000
+
+
+async def test_a_cluster_that_the_settings_call_one_server_is_said_to_be_wrong(
+    clean: RedisCluster, venue: Venue
+) -> None:
+    async with writing(clean.endpoints[:1], venue.path, drain_s=0) as writer:
+        venue.say(*(venue.quote(i, f"SYM{i}") for i in range(30)))
+        trouble = await until(lambda: writer.store.trouble(time.monotonic_ns()))
+        assert trouble[1] == "MOVED"
+        await asyncio.sleep(0.5)
+        assert writer.store.counts.commands < 1_000  # backs off
 
 
 # A cluster

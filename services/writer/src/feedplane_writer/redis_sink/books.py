@@ -16,7 +16,7 @@ class Books:
         self.on_stored = on_stored
         self.generation = 0
         self.written: Counter[str] = Counter()  # by feed, since `take`
-        self.stored: Counter[str] = Counter()  # by kind of key, since `take`
+        self.stored: Counter[str] = Counter()  # by feed, since `take`
         self.superseded: Counter[str] = Counter()  # by feed, since the start
         self.newest_recv_ns = 0
         self._open: dict[int, int] = {}
@@ -59,7 +59,7 @@ class Books:
         return sum(self._open.values())
 
     def take(self) -> tuple[Counter[str], Counter[str]]:
-        """(written by feed, stored by kind) since the last call."""
+        """(written, stored) by feed since the last call."""
         taken = self.written, self.stored
         self.written, self.stored = Counter(), Counter()
         return taken
@@ -74,10 +74,10 @@ class Row:
         self.books = books
         self.generation = generation
 
-    def stored(self, feed: str, kind: str, recv_ns: int) -> None:
+    def stored(self, feed: str, recv_ns: int) -> None:
         """Redis has it."""
         books = self.books
-        books.stored[kind] += 1
+        books.stored[feed] += 1
         books.newest_recv_ns = max(books.newest_recv_ns, recv_ns)
         books.close(self.generation, feed)
         books.on_stored(feed, recv_ns)

@@ -213,7 +213,7 @@ class HotKey:
 
     def landed(self, item: Item) -> None:
         if item.row is not None:
-            item.row.stored(self.kind.feed, self.kind.name, item.recv_ns)
+            item.row.stored(self.kind.feed, item.recv_ns)
 
     def gave_way(self, item: Item) -> None:
         """Redis holds something newer."""
@@ -301,7 +301,7 @@ class TradeStream:
 
     def landed(self, item: Item) -> None:
         if item.trade is not None and item.row is not None:
-            item.row.stored(Feed.TRADES, "trades", item.recv_ns)
+            item.row.stored(Feed.TRADES, item.recv_ns)
         if item.sent is not Sent.HOUSEKEEPING:
             self._answered()
 

@@ -7,10 +7,11 @@ import logging
 import ssl
 from pathlib import Path
 from time import monotonic_ns
-from typing import Any, Final
+from typing import Final
 
 from feedplane_core.errors import JournalLocked, UsageError
 from feedplane_core.names import NS_PER_MS, NS_PER_S
+from feedplane_ops.health import Heartbeat
 from feedplane_ops.settings import read_secret
 
 from ..config import RedisConfig
@@ -21,6 +22,7 @@ from .keyspace import Keyspace
 from .measures import Measures
 from .node import Limits
 from .slots import parse_address
+from .status import status_of
 from .store import ClusterStore, Store
 from .tail import JournalTail
 
@@ -31,6 +33,7 @@ _SAVE_EVERY_NS: Final = NS_PER_S
 _SETTLE_EVERY_NS: Final = 100 * NS_PER_MS
 _LOOK_EVERY_NS: Final = NS_PER_S  # for new journals, and for silence
 _UNREADY_AFTER_NS: Final = 5 * NS_PER_S
+_BLOCKED_NS: Final = 15 * NS_PER_S
 
 
 async def run(runtime: Runtime) -> int:
@@ -73,10 +76,15 @@ class RedisWriter:
             self.keyspace.entries,
             self.measures.on_pipeline,
         )
+        self._saving: asyncio.Task[None] | None = None
+        self._heartbeat = Heartbeat(_BLOCKED_NS)
         self._due_ns = {"look": 0, "save": 0, "settle": 0}
         self.measures.observe(self.store)
+        runtime.health.add_liveness("tail", self._heartbeat.check)
         runtime.health.add_readiness("redis", self._store_check)
-        runtime.set_status(self.status)
+        runtime.set_status(
+            lambda: status_of(self.tails.values(), len(self.keyspace), self.store.trouble(monotonic_ns()))
+        )
 
     async def start(self) -> None:
         await self.store.start()
@@ -91,6 +99,7 @@ class RedisWriter:
             if failed.done():
                 failed.result()
             rows = self._step_all()
+            self._heartbeat.beat()
             self._keep_house()
             await asyncio.sleep(0 if rows else POLL_S)
 
@@ -101,39 +110,17 @@ class RedisWriter:
             if not self._step_all() and self.store.is_idle:
                 break
             await asyncio.sleep(POLL_S)
+        if self._saving is not None:
+            await self._saving
         for tail in self.tails.values():
-            tail.save()
-            tail.save(last=True)
+            candidate = tail.settled(last=True)
+            if candidate is not None:
+                await asyncio.to_thread(tail.write, candidate)
 
     async def close(self) -> None:
         await self.store.close()
         for tail in self.tails.values():
             tail.close()
-
-    def status(self) -> object:
-        """What `/status` answers."""
-        trouble = self.store.trouble(monotonic_ns())
-        return {
-            "sink": "redis",
-            "keys": len(self.keyspace),
-            "trouble": None if trouble is None else {"for_s": trouble[0] / NS_PER_S, "reason": trouble[1]},
-            "journals": [self._status_of(tail) for tail in self.tails.values()],
-        }
-
-    def _status_of(self, tail: JournalTail) -> dict[str, Any]:
-        rows, size = tail.backlog()
-        tail.settle()
-        return {
-            "journal": str(tail.path),
-            "exchange": tail.exchange,
-            "mode": tail.source.mode,
-            "silent": tail.is_silent,
-            "backlog_rows": rows,
-            "backlog_bytes": size,
-            "feeds": tail.account.rows(),
-            "superseded": dict(tail.books.superseded),
-            "stored": tail.account.stored(),
-        }
 
     def _store_check(self) -> str | None:
         trouble = self.store.trouble(monotonic_ns())
@@ -166,14 +153,22 @@ class RedisWriter:
                 tail.settle()
         if now_ns >= self._due_ns["save"]:
             self._due_ns["save"] = now_ns + _SAVE_EVERY_NS
-            for tail in self.tails.values():
-                tail.save()
+            if self._saving is None or self._saving.done():
+                if self._saving is not None:
+                    self._saving.result()
+                self._saving = asyncio.create_task(self._save(), name="cursors")
         if now_ns >= self._due_ns["look"]:
             self._due_ns["look"] = now_ns + _LOOK_EVERY_NS
             self._look()
             for tail in self.tails.values():
                 tail.check_silence()
             self.measures.note(self.tails.values(), len(self.keyspace), self._down_s())
+
+    async def _save(self) -> None:
+        for tail in list(self.tails.values()):
+            candidate = tail.settled()
+            if candidate is not None:
+                await asyncio.to_thread(tail.write, candidate)
 
     def _look(self) -> None:
         """Take up journals that have appeared."""
@@ -201,6 +196,7 @@ class RedisWriter:
         self._held = {}
         while (read := self._step_all()) and not self._runtime.stop.is_set():
             rows += read
+            self._heartbeat.beat()
             await asyncio.sleep(0)
         held, self._held = self._held, None
         for entry in held:

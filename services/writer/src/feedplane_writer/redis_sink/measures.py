@@ -9,6 +9,7 @@ from typing import Final
 from feedplane_core.names import NS_PER_S
 from feedplane_ops.metrics import Metrics
 
+from .status import lag_ns
 from .store import Store
 from .tail import JournalTail
 
@@ -27,7 +28,9 @@ class Measures:
         self._sizes = metrics.histogram("redis_pipeline_commands", "Commands in a pipeline.", _PIPELINE_BOUNDS)
         self._backlog_rows = metrics.gauge("backlog_rows", "Rows not yet read from the journal.", ["exchange"])
         self._backlog_bytes = metrics.gauge("backlog_bytes", "Bytes not yet read from the journal.", ["exchange"])
-        self._lag = metrics.gauge("lag_seconds", "Age of the newest record that Redis has.", ["exchange"])
+        self._lag = metrics.gauge(
+            "lag_seconds", "Age of the newest record that Redis has, 0 when nothing is pending.", ["exchange"]
+        )
         self._waiting = metrics.gauge("redis_waiting_rows", "Rows read that Redis does not have yet.", ["exchange"])
         self._silent = metrics.gauge(
             "redis_journal_silent", "1 while a journal does not grow and its values are stale.", ["exchange"]
@@ -82,8 +85,7 @@ class Measures:
         sums: dict[str, list[float]] = {}
         for tail in tails:
             rows, size = tail.backlog()
-            newest_ns = tail.account.newest_recv_ns
-            lag_s = max(0.0, (time_ns() - newest_ns) / NS_PER_S) if newest_ns else 0.0
+            lag_s = lag_ns(tail, time_ns()) / NS_PER_S
             total = sums.setdefault(tail.exchange, [0.0] * 5)
             total[:] = [
                 total[0] + rows,

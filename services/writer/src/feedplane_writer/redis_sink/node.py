@@ -48,7 +48,7 @@ class Owner(Protocol):
 
     def on_trouble(self, node: Node) -> None: ...
 
-    def on_redirected(self, node: Node, answers: Answers) -> None: ...
+    def on_redirected(self, node: Node, answers: Answers) -> bool: ...
 
     def on_answers(self, pipeline: Pipeline, answers: Answers, took_ns: int) -> None: ...
 
@@ -169,7 +169,7 @@ class Node:
         self._in_flight.popleft()
         answers = settle(pipeline, replies, terms)
         self._owner.on_answers(pipeline, answers, self._clock() - terms.now_ns)
-        self._owner.on_redirected(self, answers)
+        is_followed = self._owner.on_redirected(self, answers)
         for entry in answers.again:
             self._owner.add(entry)
         verdicts = answers.verdicts
@@ -177,7 +177,7 @@ class Node:
             raise LinkDown(f"{self.address[0]}:{self.address[1]} asks for a login")
         if Verdict.LOAD_SCRIPTS in verdicts:
             await connection.ask(*(command(b"SCRIPT", b"LOAD", script) for script in SCRIPTS), timeout_s=TIMEOUT_S)
-        if verdicts & _WAITS:
+        if verdicts & _WAITS or not is_followed:
             self._in_trouble(", ".join(sorted(answers.errors)))
             return False
         return True

@@ -97,8 +97,9 @@ class Store:
     def on_trouble(self, node: Node) -> None:
         """Nothing to do: there is no other server."""
 
-    def on_redirected(self, node: Node, answers: Answers) -> None:
-        """A server that is part of a cluster answers so to a writer that was not told."""
+    def on_redirected(self, node: Node, answers: Answers) -> bool:
+        """Whether the redirections in `answers` are being followed. Not here: the server is part of a cluster, and the settings say it is not."""
+        return not answers.moved and not answers.asked
 
     def on_answers(self, pipeline: Pipeline, answers: Answers, took_ns: int) -> None:
         counts = self.counts
@@ -177,7 +178,7 @@ class ClusterStore(Store):
     def on_trouble(self, node: Node) -> None:
         self._look.set()
 
-    def on_redirected(self, node: Node, answers: Answers) -> None:
+    def on_redirected(self, node: Node, answers: Answers) -> bool:
         for entry, text in answers.moved:
             slot, address = redirected(text, node.address)
             self._slots[slot] = self._node(address)
@@ -187,6 +188,7 @@ class ClusterStore(Store):
             _, address = redirected(text, node.address)
             self._node(address).ask(entry)
         self.counts.redirects += len(answers.moved) + len(answers.asked)
+        return True
 
     def _owner(self, entry: Entry) -> Node | None:
         return self._slots[entry.slot]

@@ -28,7 +28,9 @@ BACKLOG_BYTES: Final = 8 << 20
 """More than this behind, and nothing is sent before the end is reached: each key then gets its newest value at once."""
 
 
-class _Candidate(NamedTuple):
+class Candidate(NamedTuple):
+    """A place that the cursor may move to once the rows before it are settled, and the account as it is then."""
+
     position: Position
     generation: int
     saved: dict[str, Any]
@@ -65,7 +67,8 @@ class JournalTail:
         self._epoch = -1
         self._silent_epoch = -1
         self._last_news_ns = clock()
-        self._candidate: _Candidate | None = None
+        self._candidate: Candidate | None = None
+        self._cursor_fails = False
 
     @property
     def books(self) -> Books:
@@ -144,37 +147,45 @@ class JournalTail:
         if written or stored:
             self.account.settle(written, {}, stored, books.newest_recv_ns)
 
-    def save(self, *, last: bool = False) -> None:
-        """Move the cursor behind what is settled; a store that is down holds it up for a minute at most.
-
-        Raises: JournalError if another process has taken the cursor over, OSError if the disk refuses.
-        """
+    def settled(self, *, last: bool = False) -> Candidate | None:
+        """How far the cursor may move now: behind what is settled; a store that is down holds it up for a minute at most. `last`: nothing more will be read."""
         self.settle()
         candidate = self._candidate
-        if candidate is not None and self._may_pass(candidate):
-            self._save(candidate)
-            candidate = self._candidate = None
-        if candidate is None and self._position is not None and self._position != self._settled_to:
+        if candidate is not None and not self._may_pass(candidate):
+            return None
+        self._candidate = None
+        if self._position is not None and self._position != self._settled_to:
             self._candidate = self._propose(self._position)
             if last and self._may_pass(self._candidate):
-                self._save(self._candidate)
+                candidate = self._candidate
+        if candidate is None or (self._settled_to is not None and candidate.position <= self._settled_to):
+            return None  # nothing new, or still in the part that is read again
+        return candidate
 
-    def _propose(self, position: Position) -> _Candidate:
+    def write(self, candidate: Candidate) -> None:
+        """Make it the cursor: waits for the disk, so call it from a thread. A disk that refuses costs a restart some work and no more.
+
+        Raises: JournalError if another process has taken the cursor over.
+        """
+        try:
+            self._cursor.save(candidate.position, candidate.saved | {"stored": self.account.stored()})
+        except OSError as e:
+            if not self._cursor_fails:
+                logger.warning("cursor not saved", extra={"journal": self.path.name, "error": str(e)})
+            self._cursor_fails = True
+            return
+        self._cursor_fails = False
+        self._settled_to = candidate.position
+
+    def _propose(self, position: Position) -> Candidate:
         saved = self.account.saved()
         # By the time this is saved all rows before it are settled, and none behind it is in it.
         done = {feed: saved["quarantined"].get(feed, 0) + saved["lost"].get(feed, 0) for feed in saved["journalled"]}
         saved["written"] = {feed: n - done[feed] for feed, n in saved["journalled"].items()}
-        return _Candidate(position, self.books.next_generation(), saved, self._clock())
+        return Candidate(position, self.books.next_generation(), saved, self._clock())
 
-    def _may_pass(self, candidate: _Candidate) -> bool:
+    def _may_pass(self, candidate: Candidate) -> bool:
         return self.books.is_settled(candidate.generation) or self._clock() - candidate.at_ns > GIVE_WAY_NS
-
-    def _save(self, candidate: _Candidate) -> None:
-        if self._settled_to is not None and candidate.position < self._settled_to:
-            return  # still in the part that is read again
-        saved = candidate.saved | {"stored": self.account.stored()}
-        self._cursor.save(candidate.position, saved)
-        self._settled_to = candidate.position
 
     def close(self) -> None:
         """Close files and give the cursor free. Saves nothing."""

@@ -74,7 +74,7 @@ class Simulator:
 class Plane:
     """`feedplane up --json` as a process."""
 
-    def __init__(self, folder: Path, feedset: Path, *args: str) -> None:
+    def __init__(self, folder: Path, feedset: Path, *args: str, environment: Mapping[str, str] | None = None) -> None:
         self.data = folder / "data"
         self._err_path = folder / "up.err"
         self._err = self._err_path.open("wb")
@@ -84,7 +84,7 @@ class Plane:
             [FEEDPLANE, "up", "-f", str(feedset), "--data", str(self.data), "--json", *args],
             stdout=self._out,
             stderr=self._err,
-            env=_ENVIRONMENT,
+            env={**_ENVIRONMENT, **(environment or {})},
         )
 
     def note(self) -> dict[str, Any]:

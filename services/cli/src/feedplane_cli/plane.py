@@ -246,6 +246,7 @@ class Plane:
         }
         if self.options.mode is not Mode.LIVE and not self._endpoints.get(config.exchange):
             raise UsageError("--endpoints", f"no simulated venue for {config.exchange}")
+        (Path(config.journal.directory) / FINAL_STATUS).unlink(missing_ok=True)
         await self._start_service(config.name, COLLECTORS, argv, extra)
 
     async def _start_service(self, name: str, group: str, argv: list[str], extra: dict[str, str]) -> None:

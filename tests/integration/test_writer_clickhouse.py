@@ -384,3 +384,30 @@ def test_wrong_use_is_told_with_exit_code_2(plant: Plant) -> None:
         writer.start()
     assert writer.wait() == 2
     assert os.path.exists(writer.log_path)
+
+
+def test_a_journal_that_is_removed_stops_nobody_and_may_come_again(plant: Plant) -> None:
+    import shutil
+
+    other = open_writer(plant.root / "binance_futures-1")
+    commit_trades(other, 0, 10)
+    with writer_of(plant) as writer:
+        writer.settle()
+        plant.store.stop()
+        commit_trades(other, 10, 10)  # on its way when the directory goes
+        wait_until(lambda: bool(writer.status()["waiting"]), "store missed")
+        other.close()
+        shutil.rmtree(plant.root / "binance_futures-1")
+        plant.store.start()
+        commit_trades(plant.journal, 100, 10)
+        wait_until(
+            lambda: [j["path"] for j in writer.status()["journals"]] == ["binance_futures-0"], "the journal forgotten"
+        )
+        again = open_writer(plant.root / "binance_futures-1")
+        commit_trades(again, 200, 10)
+        wait_until(lambda: len(writer.status()["journals"]) == 2, "the journal served again")
+        writer.settle()
+        assert writer.get("/readyz")[0] == 200
+        again.close()
+
+    assert set(plant.trade_ids()) >= {*range(10), *range(100, 110), *range(200, 210)}

@@ -78,6 +78,11 @@ class SinkCursor:
         with self._lock:
             self._store.save(min(self._positions), self._extra())
 
+    def lowest(self) -> Position:
+        """Everything before it is settled for all shards."""
+        with self._lock:
+            return min(self._positions)
+
     def all_at(self, position: Position) -> bool:
         """Whether every shard has come to `position`."""
         with self._lock:

@@ -44,6 +44,14 @@ class Served:
         self.exchange = exchange
         self.cursor = cursor
         self.pipes = pipes
+        self.backlog_bytes = 0
+        """Bytes of frames that are not settled, as of the last count."""
+
+    def close(self) -> None:
+        """Let another writer have the journal."""
+        for pipe in self.pipes:
+            pipe.close()
+        self.cursor.close()
 
 
 class ClickHouseSink:
@@ -68,6 +76,7 @@ class ClickHouseSink:
     def open_journals(self, paths: list[Path]) -> None:
         """Take on those of `paths` that are not served yet; one that another writer holds is tried again with the
         next call."""
+        self._forget_removed()
         for path in paths:
             if path in self.journals:
                 continue
@@ -94,9 +103,11 @@ class ClickHouseSink:
         reasons = [f"shard {w.shard}: {w.waiting}" for w in self.workers if w.is_schema_wrong]
         return "; ".join(reasons) or None
 
-    def not_ours(self) -> str | None:
-        """A readiness check: journals that another writer holds."""
-        return f"{len(self.locked)} journals are served by another writer" if self.locked else None
+    def not_served(self) -> str | None:
+        """A readiness check: journals that another writer holds, or that cannot be read."""
+        reasons = [f"{path.name} is served by another writer" for path in self.locked]
+        reasons += [f"{path.name}: {why}" for worker in self.workers for path, why in worker.abandoned.items()]
+        return "; ".join(reasons) or None
 
     def drain(self, within_ns: int) -> bool:
         """Store what is there for at most so long; whether all of it was stored."""
@@ -105,6 +116,15 @@ class ClickHouseSink:
             worker.drain(within_ns)
         deadline_ns = monotonic_ns() + within_ns
         return all(worker.join(max(0, deadline_ns - monotonic_ns()) / NS_PER_S + 0.05) for worker in self.workers)
+
+    def _forget_removed(self) -> None:
+        """A journal whose directory was removed may come again under its name."""
+        for path, served in list(self.journals.items()):
+            if not path.is_dir() and all(path in worker.abandoned for worker in self.workers):
+                served.close()
+                del self.journals[path]
+                for worker in self.workers:
+                    worker.abandoned = {p: why for p, why in worker.abandoned.items() if p != path}
 
     def _worker(self, shard: int) -> ShardWorker:
         config = self._config
@@ -180,6 +200,14 @@ class ClickHouseSink:
                     while not self._ending.is_set() and count_ahead(path, served.cursor, reader):
                         continue
                 before[path] = served.cursor.account.counted_to
+                served.backlog_bytes = _backlog_bytes(reader, served.cursor)
+
+
+def _backlog_bytes(reader: JournalReader, cursor: SinkCursor) -> int:
+    try:
+        return reader.backlog(cursor.lowest()).bytes
+    except (JournalError, OSError):  # the journal is being removed
+        return 0
 
 
 def status_of(sink: ClickHouseSink, now_ns: int) -> dict[str, Any]:
@@ -187,7 +215,7 @@ def status_of(sink: ClickHouseSink, now_ns: int) -> dict[str, Any]:
     accounts = []
     stored: dict[str, int] = {}
     journals = []
-    for served in sink.journals.values():
+    for served in list(sink.journals.values()):
         account = served.cursor.account
         by_feed: dict[str, int] = {}
         for table, rows in account.stored().items():
@@ -203,6 +231,7 @@ def status_of(sink: ClickHouseSink, now_ns: int) -> dict[str, Any]:
                 "path": served.path.name,
                 "exchange": served.exchange,
                 "pending": pending,
+                "backlog_bytes": served.backlog_bytes,
                 "is_idle": all(pipe.is_idle for pipe in served.pipes) if pending == 0 else False,
                 "newest_written_ns": account.newest_recv_ns,
                 "lag_ns": lag_ns(served, now_ns),
@@ -252,7 +281,7 @@ async def run(runtime: Runtime) -> int:
     for number, heartbeat in enumerate(sink.heartbeats):
         runtime.health.add_liveness(f"shard-{number}", heartbeat.check)
     runtime.health.add_readiness("schema", sink.wrong_schema)
-    runtime.health.add_readiness("journals", sink.not_ours)
+    runtime.health.add_readiness("journals", sink.not_served)
     runtime.set_status(lambda: status_of(sink, time_ns()))
     sink.start()
     while not runtime.stop.is_set():
@@ -268,4 +297,4 @@ async def run(runtime: Runtime) -> int:
 def lag_by_exchange(sink: ClickHouseSink) -> dict[tuple[str, ...], float]:
     """Seconds of lag by exchange."""
     now_ns = time_ns()
-    return {(served.exchange,): lag_ns(served, now_ns) / NS_PER_S for served in sink.journals.values()}
+    return {(served.exchange,): lag_ns(served, now_ns) / NS_PER_S for served in list(sink.journals.values())}

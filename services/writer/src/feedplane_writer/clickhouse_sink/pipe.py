@@ -223,7 +223,7 @@ def count_ahead(path: Path, cursor: SinkCursor, reader: JournalReader, max_bytes
     true while a store is away."""
     try:
         reads = reader.read(cursor.account.counted_to, max_bytes)
-    except JournalError as e:
+    except (JournalError, OSError) as e:
         logger.warning("journal cannot be counted", extra={"journal": path.name, "error": str(e)})
         return False
     for frame in reads:

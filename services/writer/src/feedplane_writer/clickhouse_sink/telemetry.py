@@ -54,6 +54,14 @@ class Telemetry(Records):
         self._metrics.observe_gauge(
             "pending_records", "Records in the journal that are not settled.", ("sink", "exchange", "feed"), pending
         )
+
+        def backlog() -> dict[Labels, float]:
+            found: dict[Labels, float] = {}
+            for served in list(journals.values()):
+                found[(served.exchange,)] = found.get((served.exchange,), 0) + served.backlog_bytes
+            return found
+
+        self._metrics.observe_gauge("backlog_bytes", "Journal bytes that are not settled.", ("exchange",), backlog)
         self._metrics.observe_gauge(
             "lag_seconds", "Age of the newest written record while others are pending.", ("exchange",), lag_s
         )

@@ -7,9 +7,11 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from time import monotonic_ns, sleep
 from typing import Final
 
+from feedplane_core.errors import JournalError
 from feedplane_core.names import NS_PER_MS, NS_PER_S
 from feedplane_ops.health import Heartbeat
 
@@ -50,6 +52,8 @@ class ShardWorker:
     ) -> None:
         self.shard = shard
         self.error: Exception | None = None
+        self.abandoned: dict[Path, str] = {}
+        """Journals that cannot be read any more, and why."""
         self._sender = make_sender(self._pause)
         self._records = records
         self._in_flight_bytes = in_flight_bytes
@@ -105,11 +109,10 @@ class ShardWorker:
             is_busy = False
             for pipe in self._pipes:
                 self._heartbeat.beat()
-                pipe.gather()
-                self._balance(pipe)
-                if pipe.is_due(is_draining or self._holds_too_much()):
-                    is_busy = True
-                    self._store(pipe)
+                try:
+                    is_busy |= self._serve(pipe, is_draining)
+                except JournalError as e:  # of this journal alone: the others go on
+                    self._abandon(pipe, e)
             if is_draining and not is_busy:
                 return
             if not is_busy:
@@ -117,13 +120,28 @@ class ShardWorker:
             elif is_draining and monotonic_ns() >= self._deadline_ns:
                 raise Stopped
 
+    def _serve(self, pipe: Pipe, is_draining: bool) -> bool:
+        """One step of one journal; whether a round was stored. Raises: Stopped, JournalError."""
+        pipe.gather()
+        self._balance(pipe)
+        if not pipe.is_due(is_draining or self._holds_too_much()):
+            return False
+        self._store(pipe)
+        return True
+
+    def _abandon(self, pipe: Pipe, error: JournalError) -> None:
+        self._pipes = [other for other in self._pipes if other is not pipe]
+        self.abandoned = {**self.abandoned, pipe.path: str(error)}
+        pipe.close()
+        logger.error("journal given up", extra={"journal": pipe.path.name, "shard": self.shard, "error": str(error)})
+
     def _holds_too_much(self) -> bool:
         return sum(pipe.held_bytes for pipe in self._pipes) >= self._in_flight_bytes
 
     def _store(self, pipe: Pipe) -> None:
         reached(Stage.AFTER_READ)
         planned = pipe.next_round()
-        self._on_disk(lambda: pipe.save(planned))
+        self._on_disk(pipe, lambda: pipe.save(planned))
         reached(Stage.AFTER_BEFORE)
         outcome = _Outcome(planned.cut)
         for piece in planned.cut.slices:
@@ -135,7 +153,7 @@ class ShardWorker:
         settled = outcome.settled()
         reached(Stage.AFTER_COMMIT)
         pipe.cursor.settle(self.shard, planned.record.end, settled)
-        self._on_disk(pipe.cursor.save)
+        self._on_disk(pipe, pipe.cursor.save)
         reached(Stage.AFTER_AFTER)
         self._tell(pipe.exchange, settled, outcome.reasons)
 
@@ -178,19 +196,19 @@ class ShardWorker:
             lost = account.write_off()
             if lost:
                 logger.error("journal dropped records unread", extra={"exchange": pipe.exchange, "records": lost})
-                self._on_disk(pipe.cursor.save)
+                self._on_disk(pipe, pipe.cursor.save)
 
-    def _on_disk(self, step: Callable[[], None]) -> None:
-        """Repeat `step` until the disk takes it. Raises: Stopped."""
+    def _on_disk(self, pipe: Pipe, step: Callable[[], None]) -> None:
+        """Repeat `step` until the disk takes it. Raises: Stopped; JournalError if the journal was removed."""
         while True:
             try:
-                step()
+                return step()
             except OSError as e:
+                if not pipe.path.is_dir():
+                    raise JournalError(f"{pipe.path} is gone") from e
                 logger.error("journal directory cannot be written", extra={"error": str(e), "shard": self.shard})
                 if self._pause(_DISK_RETRY_NS):
                     raise Stopped from e
-            else:
-                return
 
     def _pause(self, ns: int) -> bool:
         """Sleep for `ns`, less when the writer is told to end; whether it must end now."""

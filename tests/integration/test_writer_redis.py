@@ -6,7 +6,13 @@ Everything is real: journals on disk, the writer as it runs in its process, `red
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -735,3 +741,65 @@ async def test_a_failover_never_moves_a_key_backwards_and_ends_with_the_newest(
         assert all(history == sorted(history) for history in seen.values())
         await until(lambda: account(writer)["l1"]["pending"] == 0)
         assert writer.store.counts.unknown > 0
+
+
+# The process
+
+
+async def test_a_user_with_the_documented_rights_is_enough(tmp_path: Path, venue: Venue) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("pw")
+    rights = "+evalsha +script|load +hget +hset +pexpire +xadd +xrevrange +del +client|setname"
+    with RedisServer(tmp_path / "redis") as server:
+        client: Any = server.client()
+        client.execute_command(
+            "ACL", "SETUSER", "feedplane", "on", ">pw", "~last:*", "~stream:trades:*", *rights.split()
+        )
+        client.set(L1, "replaced")
+        async with writing([server.endpoint], venue.path, user="feedplane", password_file=secret) as writer:
+            venue.say(venue.quote(1), venue.trade(1))
+            await until(lambda: client.type(L1) == "hash" and client.hget(L1, "seq") == "1")
+            await until(lambda: client.xlen(trades_key(EXCHANGE, "ETHUSDT")) == 1)
+            venue.say(venue.status("stale", Feed.L1))
+            await until(lambda: client.hget(L1, "state") == "stale")
+            assert set(writer.store.counts.errors) == {"WRONGTYPE"}
+
+
+def test_the_process_drains_on_sigterm_and_leaves_a_balanced_account(
+    server: RedisServer, venue: Venue, tmp_path: Path
+) -> None:
+    config, last = tmp_path / "writer.json", tmp_path / "last.json"
+    config.write_text(json.dumps({"redis": {"endpoints": [server.endpoint]}}))
+    argv = [
+        sys.executable,
+        "-m",
+        "feedplane_writer",
+        "--sink",
+        "redis",
+        "--config",
+        str(config),
+        "--journal",
+        str(venue.path),
+    ]
+    environment = os.environ | {"FEEDPLANE_STATUS_FILE": str(last)}
+    venue.say(*(venue.trade(i) for i in range(100)))
+    with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert process.stdout is not None
+            port = json.loads(process.stdout.readline())["port"]
+            client: Any = server.client()
+            wait_until(lambda: client.xlen(trades_key(EXCHANGE, "ETHUSDT")) == 100)
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+                assert json.load(answer)["ok"] is True
+            venue.say(*(venue.trade(100 + i) for i in range(100)))
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+
+    (row,) = json.loads(last.read_text())["accounts"]
+    assert row == {
+        "exchange": EXCHANGE, "feed": "trades", "journalled": 200, "written": 200, "stored": 200,
+        "quarantined": 0, "lost": 0, "pending": 0, "superseded": 0,
+    }  # fmt: skip
+    assert client.xlen(trades_key(EXCHANGE, "ETHUSDT")) == 200

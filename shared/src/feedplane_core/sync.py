@@ -106,7 +106,7 @@ class BookSync:
     def resume(self, last_ns: int, last_seq: int | None, reason: str) -> list[Event]:
         """Continue after a predecessor that kept everything up to here: what lies between is a hole until proven otherwise."""
         self._last_ns, self.last_seq = last_ns, last_seq
-        return self._open_gap(reason, last_ns)
+        return self._open_gap(reason, last_ns, last_ns)
 
     def on_snapshot(self, snapshot: BookSnapshot) -> list[Event]:
         """Take a whole book; returns it, the held diffs that follow it and the closing of a gap, or `[]` if it is too old to join them."""
@@ -158,14 +158,19 @@ class BookSync:
         """Distrust the book until the next snapshot."""
         self.near = FAR
         self.drop_held()
-        if self._last_ns is None and self._lost_from is None:
-            self.state = SyncState.AWAITING_SNAPSHOT
-            return []
-        events = self._open_gap(reason, self._last_ns if self._last_ns is not None else now_ns)
+        from_ns = self._last_ns
+        if from_ns is None and self._lost_from is not None:
+            from_ns = event_floor_ns(self._lost_from)
+        events = self._open_gap(reason, from_ns, now_ns) if from_ns is not None else []
         self.state = SyncState.AWAITING_SNAPSHOT
         self._snapshot = None
         self._crossed = 0
         return events
+
+    def end(self, now_ns: int) -> list[Gap]:
+        """Nothing more is wanted of this book: a hole that is open ends here."""
+        gap, self._gap = self._gap, None
+        return [] if gap is None else [msgspec.structs.replace(gap, ts_recv_ns=now_ns, to_ns=now_ns, state="closed")]
 
     def drop_held(self) -> None:
         """Give up the diffs that wait for a snapshot; the next gap covers them."""
@@ -257,13 +262,13 @@ class BookSync:
 
     def _break(self, reason: str, at: DepthDiff) -> list[Event]:
         from_ns = self._last_ns if self._last_ns is not None else event_floor_ns(at)
-        events = self._open_gap(reason, from_ns)
+        events = self._open_gap(reason, from_ns, at.ts_recv_ns)
         self.state = SyncState.AWAITING_SNAPSHOT
         self._snapshot = None
         self._crossed = 0
         return events
 
-    def _open_gap(self, reason: str, from_ns: int) -> list[Event]:
+    def _open_gap(self, reason: str, from_ns: int, now_ns: int) -> list[Event]:
         if self._gap is not None:
             return []
         self.counts.gaps += 1
@@ -273,7 +278,7 @@ class BookSync:
             market_type=self._market_type,
             instrument=self.instrument,
             ts_event_ns=None,
-            ts_recv_ns=from_ns,
+            ts_recv_ns=now_ns,
             gap_id=raw_hash(self._exchange, self.instrument, Feed.OB_DIFFS, from_ns, from_seq),
             gap_feed=Feed.OB_DIFFS,
             from_ns=from_ns,
@@ -288,16 +293,20 @@ class BookSync:
         lost, self._lost_from = self._lost_from, None
         if self._gap is None and lost is not None:
             self.last_seq = None if lost.first_seq is None else lost.first_seq - 1
-            self._open_gap("start" if self._last_ns is None else "discarded", event_floor_ns(lost))
+            self._open_gap("start" if self._last_ns is None else "discarded", event_floor_ns(lost), snapshot.ts_recv_ns)
         if self._gap is None:
             return []
         gap, self._gap = self._gap, None
+        first, last = gap.from_seq, snapshot.last_seq
+        if first is None or last is None or last < first:  # the venue began to count anew: only time tells the range
+            first = last = None
         return [
             msgspec.structs.replace(
                 gap,
                 ts_recv_ns=snapshot.ts_recv_ns,
                 to_ns=event_ceiling_ns(snapshot),
-                to_seq=snapshot.last_seq if gap.from_seq is not None else None,
+                from_seq=first,
+                to_seq=last,
                 state="closed",
             )
         ]

@@ -15,7 +15,8 @@ from feedplane_ops.ratelimit import TokenBucket
 from feedplane_collector.pipeline import Pipeline
 from feedplane_collector.polling import Poller
 from feedplane_collector.rest import RestClient
-from feedplane_collector.sockets import SocketCounts, SocketRunner, SocketSettings
+from feedplane_collector.runner import Parts, SocketRunner
+from feedplane_collector.sockets import SocketCounts, SocketSettings
 from feedplane_collector.transport import Transport
 
 logger = logging.getLogger(__name__)
@@ -34,23 +35,21 @@ class Fleet:
         rest: RestClient,
         poller: Poller,
         clock: Callable[[], int],
+        timer: Callable[[], int],
         settings: SocketSettings,
         on_failed: Callable[[BaseException], None],
     ) -> None:
         self._pipeline = pipeline
         self._adapter = pipeline.adapter
-        self._transport = transport
-        self._rest = rest
         self._poller = poller
-        self._clock = clock
-        self._settings = settings
         self._on_failed = on_failed
+        self.counts = SocketCounts()
         limits = self._adapter.limits
         burst = max(1, limits.connects // _SHARE_OF_CONNECTS)
-        self._connects = TokenBucket(burst, max(1, limits.connect_window_ns // burst))
+        connects = TokenBucket(burst, max(1, limits.connect_window_ns // burst))
+        self._parts = Parts(pipeline, transport, rest, clock, timer, settings, connects, self.counts)
         self._runners: dict[str, tuple[SocketRunner, asyncio.Task[None]]] = {}
         self._generation = 0
-        self.counts = SocketCounts()
 
     @property
     def runners(self) -> list[SocketRunner]:
@@ -69,8 +68,8 @@ class Fleet:
                 pipeline.add_instrument(instrument, now_ns)
         await self._drop(frozenset(removed))
         for name in removed:
-            pipeline.status(pipeline.states[name].instrument, None, "unsubscribed", now_ns)
-            pipeline.remove_instrument(name)
+            pipeline.status(name, None, "unsubscribed", now_ns)
+            pipeline.remove_instrument(name, now_ns)
         await self._take(added)
         self._poller.set(self._adapter.polls(instruments, pipeline.subscribed))
         if added or removed:
@@ -85,8 +84,8 @@ class Fleet:
                 del self._runners[key]
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-            elif gone:
-                await runner.change((), gone)
+            elif gone and not await runner.change((), gone):
+                runner.replace_without(gone)
 
     async def _take(self, added: list[Instrument]) -> None:
         if not added:
@@ -104,16 +103,7 @@ class Fleet:
         return False
 
     def _start(self, connection: Connection) -> None:
-        runner = SocketRunner(
-            connection,
-            self._pipeline,
-            self._transport,
-            self._rest,
-            self._clock,
-            self._settings,
-            self._connects,
-            self.counts,
-        )
+        runner = SocketRunner(connection, self._parts)
         task = asyncio.create_task(runner.run(), name=f"socket {connection.key}")
         task.add_done_callback(self._on_done)
         self._runners[connection.key] = (runner, task)

@@ -15,7 +15,7 @@ from feedplane_journal.lean import import_pyarrow
 import_pyarrow()
 
 from feedplane_core.adapter import Adapter, Options  # noqa: E402 - pyarrow first, without numpy
-from feedplane_core.errors import DecodeError, FeedplaneError, UsageError  # noqa: E402
+from feedplane_core.errors import DecodeError, FeedplaneError, JournalError, UsageError  # noqa: E402
 from feedplane_core.names import NS_PER_MS, NS_PER_S, Feed  # noqa: E402
 from feedplane_feedset.config import CollectorConfig, read_collector_config  # noqa: E402
 from feedplane_feedset.errors import FeedSetError  # noqa: E402
@@ -30,7 +30,7 @@ from feedplane_ops.settings import fail_usage  # noqa: E402
 from feedplane_ops.signals import StopSignal, run_service  # noqa: E402
 from pydantic import ValidationError  # noqa: E402
 
-from feedplane_collector.clock import ReceiveClock  # noqa: E402
+from feedplane_collector.clock import ReceiveClock, SteadyClock  # noqa: E402
 from feedplane_collector.commit import Committer  # noqa: E402
 from feedplane_collector.fleet import Fleet  # noqa: E402
 from feedplane_collector.pipeline import Pipeline  # noqa: E402
@@ -50,6 +50,7 @@ _LOOP_STALL_NS = 30 * NS_PER_S
 _CONFIG_POLL_S = 1.0
 _SHED_GAPS_EVERY_S = 1.0
 _SAMPLE_LOG_PER_MINUTE = 5
+_QUARANTINED_PER_MINUTE = 100
 _EXIT_USAGE = 2
 _SECONDS_PER = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
@@ -81,6 +82,7 @@ class Collector:
         self._config = config
         self._stop = stop
         self._clock = ReceiveClock()
+        self._timer = SteadyClock()
         tls = ssl.create_default_context(cafile=settings.ca_file)
         self._adapter = load_adapter(
             config.exchange,
@@ -101,23 +103,25 @@ class Collector:
         self._server = HealthServer(self._health, self._metrics.render)
         self._columns = Columns(config.exchange)
         self._pipeline = Pipeline(self._adapter, config.feeds, self._columns, self._on_rejected)
-        self._spool = Spool(config, settings.mode, self._pipeline, self._clock)
+        self._spool = Spool(config, settings.mode, self._pipeline, self._clock, self._timer)
         self._committer = Committer(
-            self._pipeline, self._columns, self._spool, self._clock, settings.commit_interval_ms * NS_PER_MS
+            self._pipeline.keeper, self._columns, self._spool, self._timer, settings.commit_interval_ms * NS_PER_MS
         )
         self._rest = RestClient(
             self._adapter.limits,
             self._clock,
             tls,
             self._metrics.counter("rest_answers_total", "REST answers.", ("status",)),
+            self._timer,
         )
-        self._poller = Poller(self._pipeline, self._rest, self._clock)
+        self._poller = Poller(self._pipeline, self._rest, self._clock, self._on_task_failed)
         self._fleet = Fleet(
             self._pipeline,
             choose_transport(settings.socket_library, self._clock, tls),
             self._rest,
             self._poller,
             self._clock,
+            self._timer,
             SocketSettings(
                 stale_after_ns=config.connection.stale_after_ns,
                 rotate_before_ns=config.connection.rotate_before_ns,
@@ -138,6 +142,7 @@ class Collector:
             "decode_errors_total", "Frames that could not be decoded.", ("exchange", "code")
         )
         self._log_sampler = Sampler(_SAMPLE_LOG_PER_MINUTE)
+        self._quarantine_sampler = Sampler(_QUARANTINED_PER_MINUTE)
         self._gc = GcPacer()
         self._failure: BaseException | None = None
 
@@ -158,39 +163,43 @@ class Collector:
                 "mode": self._settings.mode,
             },
         )
-        fetcher = SnapshotFetcher(self._pipeline, self._rest, self._fleet.resubscribe)
+        fetcher = SnapshotFetcher(self._pipeline, self._rest, self._fleet.resubscribe, self._on_task_failed)
         async with self._rest:
+            commit = asyncio.create_task(self._committer.run(), name="commit")
             tasks = [
                 asyncio.create_task(beat_event_loop(heartbeat)),
-                asyncio.create_task(self._committer.run(), name="commit"),
                 asyncio.create_task(self._sample(), name="sample"),
                 asyncio.create_task(self._shed_gaps(), name="shed gaps"),
                 asyncio.create_task(fetcher.run(), name="snapshots"),
                 asyncio.create_task(self._follow_wishes(), name="wishes"),
             ]
-            for task in tasks:
+            for task in (commit, *tasks):
                 task.add_done_callback(self._on_done)
             self._gc.freeze()
             await self._stop.wait()
-            await self._close(tasks)
+            await self._close(commit, tasks)
         if self._failure is not None:
             raise self._failure
         return _EXIT_USAGE if self._stop.reason == "unknown symbols" else 0
 
-    async def _close(self, tasks: list[asyncio.Task[None]]) -> None:
+    async def _close(self, commit: asyncio.Task[None], tasks: list[asyncio.Task[None]]) -> None:
         now_ns = self._clock()
         await self._poller.close()
         await self._fleet.close()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for state in self._pipeline.states.values():
-            self._pipeline.status(state.instrument, None, "stopped", now_ns)
-        self._pipeline.let_go_of_held()
-        self._pipeline.emit_shed_gaps()
-        await self._committer.flush()
-        self._spool.close()
+        self._committer.finish()
+        await asyncio.gather(commit, *tasks, return_exceptions=True)
+        for name in self._pipeline.states:
+            self._pipeline.status(name, None, "stopped", now_ns)
+        self._pipeline.books.let_go_of_held()
+        self._pipeline.keeper.shed_gaps()
+        try:
+            await self._committer.flush()
+        except JournalError as e:
+            self._on_task_failed(e)
         self._spool.write_status(self._report.status())
+        self._spool.close()
         logger.info("collector stopped", extra={"frames": self._fleet.counts.frames})
         await self._server.stop()
         self._metrics.close()
@@ -199,17 +208,18 @@ class Collector:
         finest_ns = min(
             self._config.cadence.ob_top5_ns, self._config.cadence.ob_top20_ns, self._config.cadence.advanced_ns
         )
-        every_s = min(max(finest_ns, 10 * NS_PER_MS), NS_PER_S) / NS_PER_S
+        every_s = min(max(finest_ns, 10 * NS_PER_MS), 100 * NS_PER_MS) / NS_PER_S
         while True:
             await asyncio.sleep(every_s)
-            self._sampler.sample(self._clock())
+            self._committer.watch_pressure()
+            self._sampler.sample(self._clock(), self._timer())
             self._gc.between_batches()
 
     async def _shed_gaps(self) -> None:
         while True:
             await asyncio.sleep(_SHED_GAPS_EVERY_S)
             if not self._committer.disk_full:
-                self._pipeline.emit_shed_gaps()
+                self._pipeline.keeper.shed_gaps()
 
     async def _follow_wishes(self) -> None:
         """Instruments at start, on every refresh, and when the config file changes."""
@@ -217,15 +227,19 @@ class Collector:
         backoff = Backoff(NS_PER_S, 60 * NS_PER_S)
         due_ns = 0
         while True:
-            if self._clock() >= due_ns:
-                due_ns = self._clock() + await self._refresh(backoff)
+            if self._timer() >= due_ns:
+                due_ns = self._timer() + await self._refresh(backoff)
             await asyncio.sleep(_CONFIG_POLL_S)
-            if (now := self._config_stamp()) != stamp:
+            if (now := self._config_stamp()) not in (stamp, None):
                 stamp = now
                 due_ns = 0 if self._reload() else due_ns
 
-    def _config_stamp(self) -> tuple[int, int]:
-        status = os.stat(self._settings.config)
+    def _config_stamp(self) -> tuple[int, int] | None:
+        """Changes when the file does; `None` while there is none (between two names of an editor)."""
+        try:
+            status = os.stat(self._settings.config)
+        except OSError:
+            return None
         return status.st_mtime_ns, status.st_ino
 
     def _reload(self) -> bool:
@@ -268,7 +282,8 @@ class Collector:
 
     def _on_rejected(self, error: DecodeError, frame: bytes, feed: Feed | None, recv_ns: int) -> None:
         self._decode_errors.add((self._config.exchange, error.code))
-        self._spool.quarantine(error, frame, recv_ns)
+        if self._quarantine_sampler.allow(error.code):  # a flood of bad frames must not become a flood of files
+            self._spool.quarantine(error, frame, recv_ns)
         if self._log_sampler.allow(error.code):
             logger.warning(
                 "frame not decoded",

@@ -21,16 +21,28 @@ _CONCURRENT_SNAPSHOTS = 4
 _FIRST_DIFF_WAIT_S = 0.5
 """A snapshot is asked for after the first diff is held, or after so long without one."""
 
+_FIRST_SNAPSHOT_WAIT_S = 3.0
+_REFUSED_WAIT_S = 60.0
+"""After a refusal: asking faster does not change it."""
+
 Resubscribe = Callable[[str, Feed], bool]
 
 
 class SnapshotFetcher:
     """Brings a new snapshot to every book that asks for one, a few at a time, each with its own backoff."""
 
-    def __init__(self, pipeline: Pipeline, rest: RestClient, resubscribe: Resubscribe) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        rest: RestClient,
+        resubscribe: Resubscribe,
+        on_failed: Callable[[BaseException], None],
+    ) -> None:
         self._pipeline = pipeline
+        self._wants = pipeline.books.wants_snapshot
         self._rest = rest
         self._resubscribe = resubscribe
+        self._on_failed = on_failed
         self._slots = asyncio.Semaphore(_CONCURRENT_SNAPSHOTS)
         self._busy: dict[str, asyncio.Task[None]] = {}
         self.failures = 0
@@ -40,9 +52,10 @@ class SnapshotFetcher:
         try:
             while True:
                 await asyncio.sleep(_SCAN_EVERY_S)
-                for name in self._pipeline.wants_snapshot - self._busy.keys():
-                    self._pipeline.wants_snapshot.discard(name)
-                    self._busy[name] = asyncio.create_task(self._serve_and_leave(name))
+                for name in self._wants - self._busy.keys():
+                    self._wants.discard(name)
+                    self._busy[name] = task = asyncio.create_task(self._serve_and_leave(name))
+                    task.add_done_callback(self._on_done)
         finally:
             for task in list(self._busy.values()):
                 task.cancel()
@@ -52,6 +65,10 @@ class SnapshotFetcher:
             await self._serve(name)
         finally:
             self._busy.pop(name, None)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_failed(error)
 
     async def _serve(self, name: str) -> None:
         state = self._pipeline.states.get(name)
@@ -75,7 +92,7 @@ class SnapshotFetcher:
                 self.failures += 1
                 logger.warning("snapshot failed", extra={"symbol": name, "error": str(e)})
                 if not e.retryable and e.status is not None and e.status not in (418, 429):
-                    await asyncio.sleep(60)  # a refusal: asking faster does not change it
+                    await asyncio.sleep(_REFUSED_WAIT_S)
             else:
                 self._pipeline.on_body(request.tag, body, recv_ns)
             if state.sync.needs_snapshot:
@@ -85,21 +102,27 @@ class SnapshotFetcher:
         """Where the socket sends snapshots: ask it to start the channel anew, unless a fresh socket is about to."""
         state = self._pipeline.states[name]
         assert state.sync is not None
+        if not state.owner:  # a new socket sends its snapshot by itself
+            await asyncio.sleep(_FIRST_SNAPSHOT_WAIT_S)
         while self._pipeline.states.get(name) is state and state.sync.needs_snapshot:
-            await asyncio.sleep(3.0 + backoff.next_delay_ns() / NS_PER_S if backoff.attempts else 0.0)
-            if state.sync.needs_snapshot and state.owner:
-                self._resubscribe(name, Feed.OB_DIFFS)
-            backoff.next_delay_ns()
-            await asyncio.sleep(0.5)
+            self._resubscribe(name, Feed.OB_DIFFS)
+            await asyncio.sleep(_FIRST_SNAPSHOT_WAIT_S + backoff.next_delay_ns() / NS_PER_S)
 
 
 class Poller:
     """Feeds that exist only by REST, each on its own beat, spread over the interval."""
 
-    def __init__(self, pipeline: Pipeline, rest: RestClient, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        rest: RestClient,
+        clock: Callable[[], int],
+        on_failed: Callable[[BaseException], None],
+    ) -> None:
         self._pipeline = pipeline
         self._rest = rest
         self._clock = clock
+        self._on_failed = on_failed
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.failures = 0
 
@@ -110,7 +133,12 @@ class Poller:
             self._tasks.pop(key).cancel()
         for key, poll in wanted.items():
             if key not in self._tasks:
-                self._tasks[key] = asyncio.create_task(self._run(poll))
+                self._tasks[key] = task = asyncio.create_task(self._run(poll))
+                task.add_done_callback(self._on_done)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_failed(error)
 
     async def close(self) -> None:
         for task in self._tasks.values():

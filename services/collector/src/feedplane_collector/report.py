@@ -12,7 +12,9 @@ from feedplane_ops.metrics import Metrics
 from feedplane_collector.commit import Committer
 from feedplane_collector.fleet import Fleet
 from feedplane_collector.pipeline import Pipeline
+from feedplane_collector.state import channel_key
 
+_FEEDS = frozenset(Feed)
 _COUNTS = ("received", "normalised", "rejected", "ignored", "journalled", "shed", "gaps", "duplicates")
 
 
@@ -34,7 +36,7 @@ class Report:
     def status(self) -> dict[str, Any]:
         """Everything, as JSON."""
         pipeline = self._pipeline
-        pipeline.settle_book_account()
+        pipeline.books.settle_account()
         now_ns = self._clock()
         synced, books = self.books()
         covered, planned = self._fleet.covered()
@@ -47,7 +49,7 @@ class Report:
                     **{key: getattr(account, key) for key in _COUNTS},
                     "buffered": account.buffered,
                     "held": account.held,
-                    "open_gaps": pipeline.accounts.open_gaps(Feed(feed)) if feed in set(Feed) else 0,
+                    "open_gaps": pipeline.accounts.open_gaps(Feed(feed)) if feed in _FEEDS else 0,
                     "state": self.feed_state(feed),
                     "lag_ns": self._lag_ns(feed, now_ns),
                 }
@@ -70,7 +72,7 @@ class Report:
             "journal": {
                 "groups": self._committer.groups,
                 "group_p99_ns": self._committer.group_ns.percentile_ns(0.99),
-                "pressure": pipeline.pressure.name.lower(),
+                "pressure": pipeline.keeper.pressure.name.lower(),
                 "disk_full": self._committer.disk_full,
             },
             "problems": self.problems,
@@ -104,9 +106,12 @@ class Report:
     def _lag_ns(self, feed: str, now_ns: int) -> int | None:
         """Age of the newest event of the feed over all its instruments."""
         newest = 0
+        prefix = channel_key("", Feed(feed)) if feed in _FEEDS else None
+        if prefix is None:
+            return None
         for runner in self._fleet.runners:
-            for (_, of), at_ns in runner.seen().items():
-                if of == feed and at_ns > newest:
+            for key, at_ns in runner.seen().items():
+                if at_ns > newest and key.startswith(prefix):
                     newest = at_ns
         return now_ns - newest if newest else None
 
@@ -142,7 +147,15 @@ class Report:
             ("exchange",),
             lambda: {(exchange,): sum(r.is_connected for r in self._fleet.runners)},
         )
-        for key in ("connects", "connect_failures", "disconnects", "rotations", "stale_channels", "resubscribes"):
+        for key in (
+            "connects",
+            "connect_failures",
+            "disconnects",
+            "rotations",
+            "stale_channels",
+            "resubscribes",
+            "unanswered_pings",
+        ):
             metrics.observe_counter(
                 f"{key}_total",
                 f"Socket {key.replace('_', ' ')}.",
@@ -153,19 +166,19 @@ class Report:
             "journal_pressure",
             "0 none, 1 diffs shed, 2 L1 shed, 3 all shed.",
             (),
-            lambda: {(): int(self._pipeline.pressure)},
+            lambda: {(): int(self._pipeline.keeper.pressure)},
         )
         health.add_readiness("problems", lambda: "; ".join(self.problems) or None)
         health.add_readiness("sockets", self._sockets_check)
         health.add_readiness("journal", lambda: "disk full" if self._committer.disk_full else None)
 
     def _per_feed(self, key: str) -> dict[tuple[str, str], float]:
-        self._pipeline.settle_book_account()
+        self._pipeline.books.settle_account()
         exchange = self._pipeline.adapter.exchange
         return {(exchange, feed): getattr(account, key) for feed, account in self._pipeline.accounts.items()}
 
     def _imbalances(self) -> dict[tuple[str, str], float]:
-        self._pipeline.settle_book_account()
+        self._pipeline.books.settle_account()
         exchange = self._pipeline.adapter.exchange
         return {(exchange, feed): account.imbalance() for feed, account in self._pipeline.accounts.items()}
 

@@ -1,20 +1,23 @@
-"""REST calls under the venue's weight budget: one at a time per budget slot, honouring 429, 418 and Retry-After."""
+"""REST calls under the venue's weight budget, honouring 429, 418 and Retry-After."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-import aiohttp
 from feedplane_core.adapter import Limits, Request
+from feedplane_core.names import NS_PER_S
 from feedplane_ops.counts import Tally
 from feedplane_ops.ratelimit import WeightBudget
+
+from feedplane_collector.http1 import Answer, BodyTooLarge, HttpClient, HttpFailed
 
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 15.0
+_AT_ONCE = 8
 _DEFAULT_PENALTY_S = 30
 _MAX_PENALTY_S = 4 * 3600
 _SHARE = 0.9
@@ -33,75 +36,97 @@ class RestFailed(Exception):
         self.retryable = retryable
 
 
-class RestClient:
-    """Performs `Request`s of one venue. The body comes back with the receive time stamped before it is read."""
+def retry_after_s(headers: Mapping[str, str]) -> int | None:
+    """What a refusal asks for, capped; `None` where it does not say so in seconds."""
+    asked = headers.get("retry-after", "").strip()
+    return min(int(asked), _MAX_PENALTY_S) if asked.isdecimal() else None
 
-    def __init__(self, limits: Limits, clock: Callable[[], int], tls: ssl.SSLContext, answers: Tally) -> None:
+
+class RestClient:
+    """Performs `Request`s of one venue. The body comes back with the receive time stamped before it is read.
+
+    `clock` stamps; `timer` (the same if not given) runs the budget and must not be stepped.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Callable[[], int],
+        tls: ssl.SSLContext,
+        answers: Tally,
+        timer: Callable[[], int] | None = None,
+    ) -> None:
         self._limits = limits
-        self._clock = clock
-        self._tls = tls
+        self._timer = timer or clock
         self._answers = answers  # labels: (status or reason,)
         self._budget = WeightBudget(max(1, int(limits.rest_weight * _SHARE)), limits.rest_window_ns)
-        self._session: aiohttp.ClientSession | None = None
+        self._http = HttpClient(tls, clock, self._timer)
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._blocked_until_ns = 0
 
     async def __aenter__(self) -> RestClient:
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
-            connector=aiohttp.TCPConnector(ssl=self._tls, limit=8),
-            headers={"User-Agent": "feedplane"},
-            auto_decompress=True,
-        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._session is not None
-        await self._session.close()
+        self._http.close()
 
     async def fetch(self, request: Request) -> tuple[bytes, int]:
         """(body, receive time). Waits for its turn in the budget.
 
         Raises: RestFailed.
         """
-        await self._wait_for_budget(request.weight)
-        assert self._session is not None
+        async with self._turns:
+            await self._wait_for_budget(request.weight)
+            answer = await self._call(request)
+        self._answers.add((str(answer.status),))
+        self._observe(answer)
+        if answer.status != 200:
+            raise self._refusal(request.url, answer)
+        return answer.body, answer.recv_ns
+
+    async def _call(self, request: Request) -> Answer:
         try:
-            async with self._session.request(
-                request.method, request.url, headers=dict(request.headers), data=request.body, allow_redirects=False
-            ) as answer:
-                recv_ns = self._clock()
-                self._answers.add((str(answer.status),))
-                self._observe(answer)
-                if answer.status != 200:
-                    raise self._refusal(request.url, answer)
-                body = await answer.content.read(request.max_body_bytes + 1)
-                while len(body) <= request.max_body_bytes and not answer.content.at_eof():
-                    body += await answer.content.read(request.max_body_bytes + 1 - len(body))
+            return await self._http.request(
+                request.method,
+                request.url,
+                request.headers,
+                request.body,
+                max_body_bytes=request.max_body_bytes,
+                within_s=_TIMEOUT_S,
+            )
         except TimeoutError as e:
             self._answers.add(("timeout",))
             raise RestFailed(request.url, "timed out") from e
-        except aiohttp.ClientError as e:
+        except BodyTooLarge as e:
+            self._answers.add((str(e),))
+            raise RestFailed(request.url, str(e), retryable=False) from e
+        except HttpFailed as e:
+            self._answers.add((str(e),))
+            raise RestFailed(request.url, str(e)) from e
+        except OSError as e:  # refused, reset, no such host, a certificate that is not the venue's
             self._answers.add((type(e).__name__,))
             raise RestFailed(request.url, type(e).__name__) from e
-        if len(body) > request.max_body_bytes:
-            raise RestFailed(request.url, "body too large", retryable=False)
-        return body, recv_ns
 
     async def _wait_for_budget(self, weight: int) -> None:
-        wait_ns = self._budget.reserve(min(weight, self._budget.limit), self._clock())
-        if wait_ns:
-            await asyncio.sleep(wait_ns / 1e9)
+        wait_ns = self._budget.reserve(min(weight, self._budget.limit), self._timer())
+        while wait_ns > 0:
+            await asyncio.sleep(wait_ns / NS_PER_S)
+            wait_ns = self._blocked_until_ns - self._timer()  # a refusal may have come meanwhile: it is for all
 
-    def _observe(self, answer: aiohttp.ClientResponse) -> None:
+    def _observe(self, answer: Answer) -> None:
         header = self._limits.used_weight_header
-        used = answer.headers.get(header, "") if header else ""
-        if used.isdigit():
-            self._budget.observe_used(int(used), self._clock())
+        used = answer.headers.get(header.lower(), "") if header else ""
+        if used.isdecimal():
+            self._budget.observe_used(int(used), self._timer())
 
-    def _refusal(self, url: str, answer: aiohttp.ClientResponse) -> RestFailed:
+    def _refusal(self, url: str, answer: Answer) -> RestFailed:
         if answer.status in RATE_LIMITED:
-            asked = answer.headers.get("Retry-After", "")
-            seconds = min(int(asked), _MAX_PENALTY_S) if asked.isdigit() else _DEFAULT_PENALTY_S
-            self._budget.penalise(seconds * 1_000_000_000, self._clock())
+            seconds = retry_after_s(answer.headers)
+            if seconds is None:
+                seconds = _DEFAULT_PENALTY_S
+            now_ns = self._timer()
+            self._budget.penalise(seconds * NS_PER_S, now_ns)
+            self._blocked_until_ns = max(self._blocked_until_ns, now_ns + seconds * NS_PER_S)
             logger.warning("rate limited by venue", extra={"status": answer.status, "retry_after_s": seconds})
             return RestFailed(url, "rate limited", status=answer.status)
         return RestFailed(url, f"http {answer.status}", status=answer.status, retryable=answer.status in RETRYABLE)

@@ -24,14 +24,13 @@ class Sampler:
         self._due_ns = dict.fromkeys(self._cadence_ns, 0)
         self._checkpoints = Feed.OB_DIFFS in pipeline.requested
 
-    def sample(self, now_ns: int) -> None:
-        """`now_ns` is receive time: it stamps the samples."""
-        due = {feed for feed, at_ns in self._due_ns.items() if now_ns >= at_ns}
+    def sample(self, now_ns: int, timer_ns: int) -> None:
+        """`now_ns` is receive time and stamps the samples; `timer_ns` says what is due."""
+        due = {feed for feed, at_ns in self._due_ns.items() if timer_ns >= at_ns}
         for feed in due:
-            self._due_ns[feed] = now_ns + self._cadence_ns[feed]
+            self._due_ns[feed] = timer_ns + self._cadence_ns[feed]
         for state in self._pipeline.states.values():
-            sync = state.sync
-            if sync is None or not sync.is_publishable:
+            if not state.is_publishable:
                 continue
             if Feed.OB_TOP5 in due and state.near_top5 < 5:
                 state.near_top5 = FAR
@@ -41,7 +40,8 @@ class Sampler:
                 self._top(state, 20, Feed.OB_TOP20, now_ns)
             if Feed.ADVANCED in due:
                 self._advanced(state, now_ns)
-            if self._checkpoints and now_ns - state.last_checkpoint_ns >= CHECKPOINT_EVERY_NS:
+            if self._checkpoints and timer_ns - state.last_checkpoint_ns >= CHECKPOINT_EVERY_NS:
+                state.last_checkpoint_ns = timer_ns
                 self._checkpoint(state, now_ns)
 
     def _top(self, state: InstrumentState, depth: int, feed: Feed, now_ns: int) -> None:
@@ -58,7 +58,7 @@ class Sampler:
             asks=sync.book.asks.top(depth),
             seq=sync.last_seq,
         )
-        self._pipeline.emit_derived(state, event, feed)
+        self._pipeline.keeper.keep_made(instrument, event, feed)
 
     def _advanced(self, state: InstrumentState, now_ns: int) -> None:
         sync, instrument = state.sync, state.instrument
@@ -79,12 +79,11 @@ class Sampler:
             trade_imb_1s=state.window.imbalance(now_ns),
             seq=sync.last_seq,
         )
-        self._pipeline.emit_derived(state, event, Feed.ADVANCED)
+        self._pipeline.keeper.keep_made(instrument, event, Feed.ADVANCED)
 
     def _checkpoint(self, state: InstrumentState, now_ns: int) -> None:
         sync, instrument = state.sync, state.instrument
         assert sync is not None
-        state.last_checkpoint_ns = now_ns
         event = Checkpoint(
             exchange=instrument.exchange,
             market_type=instrument.market_type,
@@ -95,4 +94,4 @@ class Sampler:
             asks=sync.book.asks.top(),
             seq=sync.last_seq,
         )
-        self._pipeline.emit_derived(state, event, Feed.OB_DIFFS)
+        self._pipeline.keeper.keep_made(instrument, event, Feed.OB_DIFFS)

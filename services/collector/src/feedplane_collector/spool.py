@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 from feedplane_core.adapter import TradeIds
-from feedplane_core.errors import DecodeError
+from feedplane_core.errors import DecodeError, JournalError
 from feedplane_core.names import NS_PER_S, Feed, Mode
 from feedplane_feedset.config import CollectorConfig
 from feedplane_journal.blocks import Refused
@@ -32,10 +32,17 @@ _KEPT_COUNTS = ("rejected", "ignored", "journalled", "shed", "gaps", "duplicates
 class Spool:
     """One collector's journal."""
 
-    def __init__(self, config: CollectorConfig, mode: Mode, pipeline: Pipeline, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        config: CollectorConfig,
+        mode: Mode,
+        pipeline: Pipeline,
+        clock: Callable[[], int],
+        timer: Callable[[], int],
+    ) -> None:
         self._path = Path(config.journal.directory)
         self._pipeline = pipeline
-        self._clock = clock
+        self._timer = timer
         self._positions_due_ns = 0
         self._positions: dict[str, Any] | None = None
         self._writer = JournalWriter(
@@ -63,13 +70,15 @@ class Spool:
         positions, self._positions = self._positions, None
         return self._writer.append(batches, positions)
 
+    def is_checkpoint_due(self) -> bool:
+        return self._timer() >= self._positions_due_ns
+
     def checkpoint(self, counted: dict[str, int]) -> None:
         """Note where things stand, now and then; call it when rows are taken out, before new ones come in. `counted` rows are about to be journalled."""
-        now_ns = self._clock()
-        if now_ns < self._positions_due_ns:
+        if not self.is_checkpoint_due():
             return
-        self._positions_due_ns = now_ns + _POSITIONS_EVERY_NS
-        self._pipeline.settle_book_account()
+        self._positions_due_ns = self._timer() + _POSITIONS_EVERY_NS
+        self._pipeline.books.settle_account()
         accounts = {
             feed: {
                 **{key: getattr(account, key) for key in _KEPT_COUNTS},
@@ -84,6 +93,10 @@ class Spool:
         """Make durable; returns what the size cap has cost. Raises: JournalFull, JournalError."""
         return list(self._writer.commit().shed)
 
+    def discard(self) -> None:
+        """Give up what was appended and could not be committed."""
+        self._writer.discard()
+
     def pressure(self) -> Pressure:
         return self._writer.pressure()
 
@@ -95,11 +108,18 @@ class Spool:
         """The collector's last word, for whoever asks after it has gone."""
         target = self._path / FINAL_STATUS
         temporary = target.with_suffix(".tmp")
-        temporary.write_text(json.dumps(status))
-        temporary.replace(target)
+        try:
+            temporary.write_text(json.dumps(status))
+            temporary.replace(target)
+        except OSError as e:  # a full disk: the account is in the log
+            logger.error("closing account not written", extra={"error": e.strerror, "accounts": status.get("feeds")})
 
     def close(self) -> None:
-        self._writer.close()
+        """Let the next process in. What could not be committed by now has been given up and told."""
+        try:
+            self._writer.close()
+        except JournalError as e:
+            logger.error("journal not closed cleanly", extra={"error": str(e)})
 
     def _restore_account(self, kept: dict[str, dict[str, int]], rows: dict[str, int]) -> None:
         """Go on counting where the journal ends: what was counted but never accepted is lost with the process, and a gap row says so."""
@@ -122,13 +142,28 @@ def recovered(recovery: Recovery, *, counts_ids: bool) -> tuple[dict[tuple[str, 
     for read in recovery.frames():
         for account, count in _rows_by_account(read.record_type, read.batch):
             rows[account] = rows.get(account, 0) + count
-        feed_of_type = FEEDS.get(read.record_type)
-        if feed_of_type is not None and read.record_type != "checkpoint":
-            for name, at_ns, seq in _last_rows(read.record_type, read.batch, counts_ids):
-                held = positions.get((name, feed_of_type))
-                if held is None or at_ns >= held[0]:
-                    positions[name, feed_of_type] = (at_ns, seq)
+        _follow(positions, read.record_type, read.batch, counts_ids)
     return positions, rows
+
+
+def _follow(positions: dict[tuple[str, Feed], Position], record_type: str, batch: pa.RecordBatch, ids: bool) -> None:
+    """Bring positions up to date with one batch."""
+    feed = FEEDS.get(record_type)
+    if feed is None or record_type == "checkpoint":
+        return
+    for name, at_ns, seq in _places(record_type, batch, ids):
+        held = positions.get((name, feed))
+        positions[name, feed] = (at_ns, seq) if held is None else _later(record_type, held, at_ns, seq)
+
+
+def _later(record_type: str, held: Position, at_ns: int, seq: int | None) -> Position:
+    """The position after one more row. Books are written in order; a late trade stands behind newer ones, unless its venue began to count anew."""
+    held_ns, held_seq = held
+    if seq is None or held_seq is None:
+        return max(at_ns, held_ns), held_seq if seq is None else seq
+    if record_type == "depth" or (record_type == "trade" and seq < held_seq and at_ns > held_ns):
+        return max(at_ns, held_ns), seq
+    return max(at_ns, held_ns), max(seq, held_seq)
 
 
 def _rows_by_account(record_type: str, batch: pa.RecordBatch) -> list[tuple[str, int]]:
@@ -138,19 +173,24 @@ def _rows_by_account(record_type: str, batch: pa.RecordBatch) -> list[tuple[str,
     return [(Feed.OB_TOP5, top5), (Feed.OB_TOP20, batch.num_rows - top5)]
 
 
-def _last_rows(record_type: str, batch: pa.RecordBatch, counts_ids: bool) -> Iterator[tuple[str, int, int | None]]:
-    """(instrument, time, sequence) of the last row of each instrument in the batch."""
+def _places(record_type: str, batch: pa.RecordBatch, counts_ids: bool) -> Iterator[tuple[str, int, int | None]]:
+    """(instrument, time, sequence) of each row."""
     seqs: list[int | None]
     if record_type == "depth":
         seqs = batch.column("last_seq").to_pylist()
     elif record_type == "trade" and counts_ids:
         seqs = [int(text) for text in batch.column("trade_id").to_pylist()]
+    elif record_type == "kline":
+        seqs = _closing_times(batch)
     else:
         seqs = [None] * batch.num_rows
     received = batch.column("ts_recv").cast(INT64).to_pylist()
     stamped = batch.column("ts_event").cast(INT64).to_pylist()
-    last: dict[str, tuple[int, int | None]] = {}
     for name, at_ns, event_ns, seq in zip(batch.column("instrument").to_pylist(), received, stamped, seqs, strict=True):
-        last[name] = (at_ns if event_ns is None else min(at_ns, event_ns), seq)
-    for name, (at_ns, seq) in last.items():
-        yield name, at_ns, seq
+        yield name, at_ns if event_ns is None else min(at_ns, event_ns), seq
+
+
+def _closing_times(batch: pa.RecordBatch) -> list[int | None]:
+    opened = batch.column("open_time").cast(INT64).to_pylist()
+    intervals, closed = batch.column("interval_s").to_pylist(), batch.column("is_closed").to_pylist()
+    return [o + i * NS_PER_S if c else None for o, i, c in zip(opened, intervals, closed, strict=True)]

@@ -6,18 +6,19 @@ anything looks at them, and bound what a peer can make us hold.
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from typing import Protocol
 
 OnFrame = Callable[[bytes, int], None]
-"""(message, receive time in ns). Runs on the event loop; must not block."""
+"""(message, receive time in ns). Runs on the event loop; must not block, and must not raise."""
 
-_OPEN_TIMEOUT_S = 10.0
-_PING_TIMEOUT_S = 20.0
-_CLOSE_TIMEOUT_S = 1.0
+OPEN_TIMEOUT_S = 10.0
+PONG_TIMEOUT_S = 20.0
+CLOSE_TIMEOUT_S = 1.0
+MAX_FRAGMENTS = 4_096
+"""Of one message. Venues send messages whole; a million fragments of a byte would cost 100 bytes each."""
 
 
 class SocketLibrary(StrEnum):
@@ -42,11 +43,17 @@ class Socket(Protocol):
 
     async def send(self, frame: bytes) -> None: ...
 
-    async def closed(self) -> str:
-        """Wait for the end; returns why, in a few words (`closed 1006`, `frame too large`)."""
+    async def is_answered(self, within_s: float) -> bool:
+        """Whether the peer answers a WebSocket ping in time: silence of the network, not of the venue."""
         ...
 
-    async def close(self) -> None: ...
+    async def closed(self) -> str:
+        """Wait for the end; returns why, in a few words (`closed 1006`, `closed 1009 ...`). All that came before has been handed on."""
+        ...
+
+    async def close(self) -> None:
+        """Say goodbye, go on reading until the peer has answered, at most for a second."""
+        ...
 
     def abort(self) -> None:
         """Drop the TCP connection at once."""
@@ -54,7 +61,7 @@ class Socket(Protocol):
 
 
 class Transport(Protocol):
-    """Opens sockets."""
+    """Opens sockets. Frames may be handed on before the socket is."""
 
     def __call__(
         self,
@@ -74,90 +81,11 @@ def choose_transport(library: SocketLibrary, clock: Callable[[], int], tls: ssl.
         from feedplane_collector.transport_picows import PicowsTransport
 
         return PicowsTransport(clock, tls)
+    from feedplane_collector.transport_websockets import WebsocketsTransport
+
     return WebsocketsTransport(clock, tls)
 
 
-class WebsocketsTransport:
-    """`websockets`: the reference."""
-
-    def __init__(self, clock: Callable[[], int], tls: ssl.SSLContext) -> None:
-        self._clock = clock
-        self._tls = tls
-
-    async def __call__(
-        self,
-        url: str,
-        on_frame: OnFrame,
-        *,
-        max_frame_bytes: int,
-        headers: Mapping[str, str],
-        compression: bool,
-        ping_every_ns: int | None,
-    ) -> Socket:
-        from websockets.asyncio.client import connect
-        from websockets.exceptions import InvalidHandshake, InvalidStatus
-
-        try:
-            connection = await connect(
-                url,
-                additional_headers=dict(headers),
-                compression="deflate" if compression else None,
-                max_size=max_frame_bytes,
-                max_queue=1024,
-                open_timeout=_OPEN_TIMEOUT_S,
-                close_timeout=_CLOSE_TIMEOUT_S,
-                ping_interval=None if ping_every_ns is None else ping_every_ns / 1e9,
-                ping_timeout=_PING_TIMEOUT_S,
-                proxy=None,
-                ssl=self._tls if url.startswith("wss:") else None,
-            )
-        except InvalidStatus as e:
-            retry_after = e.response.headers.get("Retry-After")
-            raise ConnectFailed(f"http {e.response.status_code}", e.response.status_code, _seconds(retry_after)) from e
-        except InvalidHandshake as e:
-            raise ConnectFailed(f"handshake: {type(e).__name__}") from e
-        except TimeoutError as e:
-            raise ConnectFailed("handshake timed out") from e
-        except (OSError, EOFError) as e:
-            raise ConnectFailed(f"{type(e).__name__}: {e}") from e
-        return _WebsocketsSocket(connection, on_frame, self._clock)
-
-
-def _seconds(text: str | None) -> float | None:
-    return float(text) if text is not None and text.isdigit() else None
-
-
-class _WebsocketsSocket:
-    def __init__(self, connection: object, on_frame: OnFrame, clock: Callable[[], int]) -> None:
-        from websockets.asyncio.client import ClientConnection
-
-        assert isinstance(connection, ClientConnection)
-        self._connection = connection
-        self._on_frame = on_frame
-        self._clock = clock
-        self._reader = asyncio.create_task(self._read())
-
-    async def _read(self) -> str:
-        from websockets.exceptions import ConnectionClosed
-
-        receive, clock, on_frame = self._connection.recv, self._clock, self._on_frame
-        try:
-            while True:
-                frame = await receive(decode=False)
-                on_frame(frame, clock())
-        except ConnectionClosed as e:
-            # Not close_code: a frame over the limit is closed by us with 1009, and the reader should see why.
-            closing = e.sent or e.rcvd
-            return f"closed {closing.code} {closing.reason}".rstrip() if closing else "closed 1006"
-
-    async def send(self, frame: bytes) -> None:
-        await self._connection.send(frame, text=True)
-
-    async def closed(self) -> str:
-        return await asyncio.shield(self._reader)
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    def abort(self) -> None:
-        self._connection.transport.abort()
+def seconds_of(text: str | None) -> float | None:
+    """A Retry-After header; `None` where it is missing or a date."""
+    return float(text) if text is not None and text.isdecimal() else None

@@ -18,10 +18,18 @@ from picows import (
     ws_connect,
 )
 
-from feedplane_collector.transport import ConnectFailed, OnFrame, Socket
+from feedplane_collector.transport import (
+    CLOSE_TIMEOUT_S,
+    MAX_FRAGMENTS,
+    OPEN_TIMEOUT_S,
+    PONG_TIMEOUT_S,
+    ConnectFailed,
+    OnFrame,
+    Socket,
+    seconds_of,
+)
 
-_OPEN_TIMEOUT_S = 10.0
-_PING_TIMEOUT_S = 20.0
+_TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
 
 
 class _Listener(WSListener):
@@ -35,24 +43,29 @@ class _Listener(WSListener):
         self._parts: list[bytes] = []
         self._parts_bytes = 0
         self.reason = "closed 1006"
+        self.pongs = asyncio.Event()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
-        if kind in (WSMsgType.TEXT, WSMsgType.BINARY) and frame.fin:
+        if kind in (_TEXT, _BINARY) and frame.fin:
             self._on_frame(frame.get_payload_as_bytes(), self._clock())
         elif kind == WSMsgType.CLOSE:
-            message = frame.get_close_reason() or ""
-            self.reason = f"closed {frame.get_close_code().value} {message}".rstrip()
-            transport.send_close(frame.get_close_code())
+            self.reason = _close_text(frame.get_payload_as_bytes())
+            if not transport.is_close_frame_sent:
+                transport.send_close(WSCloseCode.OK)
             transport.disconnect()
-        elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
+        elif kind == WSMsgType.PONG:
+            self.pongs.set()
+        elif kind in (_TEXT, _BINARY, _CONTINUATION):
             self._on_part(transport, frame)
 
     def _on_part(self, transport: WSTransport, frame: WSFrame) -> None:
         self._parts_bytes += frame.payload_size
-        if self._parts_bytes > self._max_bytes or len(self._parts) > self._max_bytes // 64:
-            self.reason = "closed 1009 message too large"
+        if self._parts_bytes > self._max_bytes or len(self._parts) >= MAX_FRAGMENTS:
+            self.reason = "closed 1009 too many fragments"
+            self._parts = []
+            transport.send_close(WSCloseCode.MESSAGE_TOO_BIG)
             transport.disconnect()
             return
         self._parts.append(frame.get_payload_as_bytes())
@@ -65,8 +78,14 @@ class _Listener(WSListener):
             self.ended.set_result(None)
 
 
+def _close_text(payload: bytes) -> str:
+    """Of a close frame: any code, also those of the venue's own (4000 and above), which the library's enum does not have."""
+    code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
+    return f"closed {code} {payload[2:].decode(errors='replace')}".rstrip()
+
+
 class PicowsTransport:
-    """`picows`, without compression: inflating is left to its user, and no venue requires it."""
+    """Opens sockets with `picows`, without compression: inflating is left to its user, and no venue requires it."""
 
     def __init__(self, clock: Callable[[], int], tls: ssl.SSLContext) -> None:
         self._clock = clock
@@ -90,43 +109,62 @@ class PicowsTransport:
                 listener,
                 url,
                 ssl_context=self._tls if url.startswith("wss:") else None,
-                websocket_handshake_timeout=_OPEN_TIMEOUT_S,
+                websocket_handshake_timeout=OPEN_TIMEOUT_S,
                 enable_auto_ping=ping_every_ns is not None,
-                auto_ping_idle_timeout=_PING_TIMEOUT_S if ping_every_ns is None else ping_every_ns / 1e9,
-                auto_ping_reply_timeout=_PING_TIMEOUT_S,
+                auto_ping_idle_timeout=PONG_TIMEOUT_S if ping_every_ns is None else ping_every_ns / 1e9,
+                auto_ping_reply_timeout=PONG_TIMEOUT_S,
                 auto_ping_strategy=WSAutoPingStrategy.PING_PERIODICALLY,
                 max_frame_size=max_frame_bytes,
                 extra_headers=dict(headers),
                 max_redirects=0,
             )
         except WSInvalidStatusError as e:
-            status = int(e.response.status) if e.response is not None else None
-            raise ConnectFailed(f"http {status}", status) from e
+            answer = e.response
+            status = int(answer.status) if answer is not None else None
+            asked = answer.headers.get("Retry-After") if answer is not None else None
+            raise ConnectFailed(f"http {status}", status, seconds_of(asked)) from e
         except TimeoutError as e:
             raise ConnectFailed("handshake timed out") from e
         except (WSError, OSError) as e:
             raise ConnectFailed(f"{type(e).__name__}: {e}") from e
         assert isinstance(made, _Listener)
-        return _PicowsSocket(transport, made)
+        return _PicowsSocket(transport, made, pings_by_itself=ping_every_ns is not None)
 
 
 class _PicowsSocket:
-    def __init__(self, transport: WSTransport, listener: _Listener) -> None:
+    def __init__(self, transport: WSTransport, listener: _Listener, *, pings_by_itself: bool) -> None:
         self._transport = transport
         self._listener = listener
+        self._pings_by_itself = pings_by_itself  # then pongs are its own, and it ends a socket that sends none
 
     async def send(self, frame: bytes) -> None:
         if self._transport.is_disconnected:
             return  # `closed` tells; a frame to a dead socket has no reader
         self._transport.send(WSMsgType.TEXT, frame)
 
+    async def is_answered(self, within_s: float) -> bool:
+        if self._transport.is_disconnected:
+            return False
+        if self._pings_by_itself:
+            return True
+        self._listener.pongs.clear()
+        self._transport.send_ping()
+        try:
+            async with asyncio.timeout(within_s):
+                await self._listener.pongs.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def closed(self) -> str:
         await asyncio.shield(self._listener.ended)
         return self._listener.reason
 
     async def close(self) -> None:
-        self._transport.send_close(WSCloseCode.OK)
-        self._transport.disconnect()
+        if not self._transport.is_disconnected:
+            self._transport.send_close(WSCloseCode.OK)
+            await asyncio.wait({self._listener.ended}, timeout=CLOSE_TIMEOUT_S)
+        self._transport.disconnect(graceful=False)
 
     def abort(self) -> None:
         self._transport.underlying_transport.abort()

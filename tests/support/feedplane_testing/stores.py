@@ -15,11 +15,11 @@ _LEVELS = "arrayMap(x -> (x.2, x.3), arraySort(groupArrayIf((level, toString(pri
 _EVENTS = {
     "trade": f"SELECT {_HEAD}, trade_id, toString(price) AS price, toString(qty) AS qty, lower(toString(side)) AS aggressor FROM trades_dedup",
     "depth": f"""
-        SELECT any(exchange) AS exchange, instrument, first_seq, last_seq, is_snapshot,
+        SELECT exchange, instrument, first_seq, last_seq, is_snapshot,
                if(any(ts_event_is_recv), NULL, toUnixTimestamp64Nano(any(ts_event))) AS ts_event_ns,
                {_LEVELS.format(side="B")} AS bids, {_LEVELS.format(side="A")} AS asks
         FROM ob_diffs_dedup GROUP BY exchange, instrument, first_seq, last_seq, is_snapshot, identity""",
-    "liquidation": f"SELECT {_HEAD}, liquidated, toString(price) AS price, toString(qty) AS qty FROM liquidations_dedup",
+    "liquidation": f"SELECT {_HEAD}, lower(toString(liquidated)) AS liquidated, toString(price) AS price, toString(qty) AS qty FROM liquidations_dedup",
     "kline": """
         SELECT exchange, instrument, interval, toUnixTimestamp64Milli(open_time) * 1000000 AS open_ns,
                toString(open) AS open, toString(high) AS high, toString(low) AS low, toString(close) AS close,

@@ -9,7 +9,7 @@ from feedplane_core.errors import UsageError
 from feedplane_journal.segments import SegmentMeta
 from feedplane_testing.journals import commit_trades, open_writer
 from feedplane_writer.config import load_config
-from feedplane_writer.journals import exchange_of, find_journals
+from feedplane_writer.journals import find_journals, origin_of
 
 MINIMAL: dict[str, Any] = {"clickhouse": {"shards": [["127.0.0.1:8123"]]}}
 
@@ -80,5 +80,5 @@ def test_journals_appear_under_a_root_once_they_hold_a_segment(tmp_path: Path) -
 
     commit_trades(writer, 0, 1)
     assert find_journals([root / "b"], root) == [root / "b"]
-    assert exchange_of(root / "b") == "kraken"
+    assert origin_of(root / "b")[0] == "kraken"
     writer.close()

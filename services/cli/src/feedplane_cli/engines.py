@@ -56,7 +56,7 @@ def redis_spec(folder: Path, port: int, log: Path, env: dict[str, str]) -> Child
     argv = [
         str(redis_binary()), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", "",
         "--appendonly", "no", "--maxmemory", str(_REDIS_MAX_BYTES), "--maxmemory-policy", "volatile-lru",
-        "--daemonize", "no",
+        "--daemonize", "no", "--hash-max-ziplist-entries", "24",
     ]  # fmt: skip
     return ChildSpec(name="redis", group=STORES, argv=argv, env=env, log_path=log)
 

@@ -18,6 +18,7 @@ from feedplane_core.errors import DecodeError, UsageError
 from feedplane_core.frames import answer_line, frame_line
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import NS_PER_S, Feed
+from feedplane_core.paging import MAX_PAGES, next_page
 from feedplane_ops.counts import Tally
 
 OnProgress = Callable[[int, int], None]
@@ -57,10 +58,15 @@ class Recorder:
 
     async def _instruments(self, symbols: list[str]) -> list[Instrument]:
         bodies = []
-        for request in self._adapter.instruments_requests():
-            body, recv_ns = await self._rest.fetch(request)
-            self._write(answer_line(recv_ns, request.url, body))
-            bodies.append(body)
+        for first in self._adapter.instruments_requests():
+            request: Request | None = first
+            for _ in range(MAX_PAGES):
+                if request is None:
+                    break
+                body, recv_ns = await self._rest.fetch(request)
+                self._write(answer_line(recv_ns, request.url, body))
+                bodies.append(body)
+                request = next_page(request, body)
         known = {i.instrument: i for i in self._adapter.decode_instruments(bodies)}
         unknown = [name for name in symbols if name not in known]
         if unknown:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from feedplane_core.book import FAR
@@ -33,6 +33,8 @@ class Books:
         self._removed_ignored = self._removed_discarded = 0
         self._repeats = 0  # left out at hand-overs
         self._settled = 0
+        self.on_cut: Callable[[InstrumentState, int], None] = lambda _state, _now_ns: None
+        """Told before a book is given up: the last chance to show what it held."""
         self.wants_snapshot: set[str] = set()
         """Instruments whose book needs a new snapshot; the runtime takes from here."""
 
@@ -129,6 +131,7 @@ class Books:
             if state.owner != source_id:
                 continue
             state.owner = 0
+            self.on_cut(state, now_ns)
             if state.handover is None or reason:  # what it would have brought up to the next snapshot is missing
                 self._keeper.gaps(state.interrupt(Feed.OB_DIFFS, reason or "rotation", now_ns))
             if state.handover is not None:

@@ -90,6 +90,7 @@ class Collector:
                 endpoints=settings.endpoints,
                 kline_intervals=tuple(interval_text(seconds) for seconds in config.kline_intervals_s),
                 open_interest_every_ns=config.cadence.open_interest_ns,
+                switches=settings.switches.get(config.exchange, {}),
             ),
         )
         self._metrics = Metrics(
@@ -137,6 +138,7 @@ class Collector:
                 Feed.ADVANCED: config.cadence.advanced_ns,
             },
         )
+        self._pipeline.books.on_cut = self._sampler.last_look
         self._report = Report(config.name, settings.mode, self._pipeline, self._fleet, self._committer, self._clock)
         self._decode_errors = self._metrics.counter(
             "decode_errors_total", "Frames that could not be decoded.", ("exchange", "code")

@@ -233,6 +233,8 @@ class Pipeline:
         state = self.states.get(name)
         if state is None:
             return
+        if feed is Feed.OB_DIFFS:
+            self.books.on_cut(state, now_ns)
         self.keeper.gaps(state.interrupt(feed, reason, now_ns))
         if feed is Feed.OB_DIFFS and state.sync is not None and state.sync.needs_snapshot:
             self.books.wants_snapshot.add(name)

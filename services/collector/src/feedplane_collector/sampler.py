@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from feedplane_core import advanced
 from feedplane_core.book import FAR
@@ -32,17 +32,25 @@ class Sampler:
         for state in self._pipeline.states.values():
             if not state.is_publishable:
                 continue
-            if Feed.OB_TOP5 in due and state.near_top5 < 5:
-                state.near_top5 = FAR
-                self._top(state, 5, Feed.OB_TOP5, now_ns)
-            if Feed.OB_TOP20 in due and state.near_top20 < 20:
-                state.near_top20 = FAR
-                self._top(state, 20, Feed.OB_TOP20, now_ns)
+            self._tops(state, due, now_ns)
             if Feed.ADVANCED in due:
                 self._advanced(state, now_ns)
             if self._checkpoints and timer_ns - state.last_checkpoint_ns >= CHECKPOINT_EVERY_NS:
                 state.last_checkpoint_ns = timer_ns
                 self._checkpoint(state, now_ns)
+
+    def last_look(self, state: InstrumentState, now_ns: int) -> None:
+        """A book is about to be given up: show what it held, so that the hot state ends at the last known values and not up to a cadence before them."""
+        if state.is_publishable:
+            self._tops(state, self._due_ns.keys(), now_ns)
+
+    def _tops(self, state: InstrumentState, due: Collection[Feed], now_ns: int) -> None:
+        if Feed.OB_TOP5 in due and state.near_top5 < 5:
+            state.near_top5 = FAR
+            self._top(state, 5, Feed.OB_TOP5, now_ns)
+        if Feed.OB_TOP20 in due and state.near_top20 < 20:
+            state.near_top20 = FAR
+            self._top(state, 20, Feed.OB_TOP20, now_ns)
 
     def _top(self, state: InstrumentState, depth: int, feed: Feed, now_ns: int) -> None:
         sync, instrument = state.sync, state.instrument

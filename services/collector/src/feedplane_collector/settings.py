@@ -21,6 +21,8 @@ class CollectorSettings(ServiceSettings):
     """Marks all that is written; simulated and replayed data never pass for live data."""
     endpoints: dict[str, str] = Field(default_factory=dict)
     """Base URLs by endpoint name instead of the venue's own, as JSON: a simulator, a sandbox."""
+    switches: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Per exchange, the switches that its README names for facts that are not settled, as JSON."""
     socket_library: SocketLibrary = SocketLibrary.WEBSOCKETS
     commit_interval_ms: int = Field(default=15, ge=1, le=1_000)
     """Longest wait for a group commit."""

@@ -7,9 +7,10 @@ import difflib
 import logging
 
 import msgspec
-from feedplane_core.adapter import Adapter
+from feedplane_core.adapter import Adapter, Request
 from feedplane_core.errors import DecodeError
 from feedplane_core.instruments import Instrument, InstrumentStatus
+from feedplane_core.paging import MAX_PAGES, next_page
 from feedplane_feedset.config import CollectorConfig
 from feedplane_feedset.sharding import select_symbols
 
@@ -32,10 +33,21 @@ class UniverseFailed(Exception):
 async def fetch_universe(adapter: Adapter, rest: RestClient) -> list[Instrument]:
     """Every instrument of the venue. Raises: UniverseFailed."""
     try:
-        answers = await asyncio.gather(*(rest.fetch(request) for request in adapter.instruments_requests()))
-        return adapter.decode_instruments([body for body, _ in answers])
+        pages = await asyncio.gather(*(_fetch_pages(request, rest) for request in adapter.instruments_requests()))
+        return adapter.decode_instruments([body for bodies in pages for body in bodies])
     except (RestFailed, DecodeError) as e:
         raise UniverseFailed(str(e)) from e
+
+
+async def _fetch_pages(request: Request, rest: RestClient) -> list[bytes]:
+    """The body of a request and of all that follow it."""
+    bodies: list[bytes] = []
+    following: Request | None = request
+    while following is not None and len(bodies) < MAX_PAGES:
+        body, _ = await rest.fetch(following)
+        bodies.append(body)
+        following = next_page(following, body)
+    return bodies
 
 
 def select(config: CollectorConfig, universe: list[Instrument]) -> Selection:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from feedplane_core.errors import JournalError
+from feedplane_core.names import Mode
 from feedplane_journal.layout import list_segments, read_header
 
 logger = logging.getLogger(__name__)
@@ -28,11 +29,13 @@ def has_segments(path: Path) -> bool:
         return False
 
 
-def exchange_of(path: Path) -> str:
-    """The exchange whose journal it is; the directory's name where no header can be read."""
+def origin_of(path: Path) -> tuple[str, Mode]:
+    """The exchange whose journal it is, and where its frames come from; the directory's name, and live, where no header can be read."""
     for segment in reversed(list_segments(path)):
         try:
-            return read_header(segment.path)[0].meta.exchange
+            meta = read_header(segment.path)[0].meta
         except (JournalError, OSError) as e:
             logger.warning("segment header unreadable", extra={"segment": segment.path.name, "error": str(e)})
-    return path.name
+            continue
+        return meta.exchange, meta.mode
+    return path.name, Mode.LIVE

@@ -10,7 +10,7 @@ from time import monotonic_ns, time_ns
 from typing import Any, Final
 
 from feedplane_core.errors import JournalError, JournalLocked, UsageError
-from feedplane_core.names import NS_PER_S
+from feedplane_core.names import NS_PER_S, Mode
 from feedplane_journal.layout import list_segments
 from feedplane_journal.reader import JournalReader, Problem
 from feedplane_ops.backoff import Backoff
@@ -18,7 +18,7 @@ from feedplane_ops.health import Heartbeat
 
 from ..config import ClickHouseConfig
 from ..feeds import add_counts
-from ..journals import exchange_of
+from ..journals import origin_of
 from ..runtime import Runtime
 from .cursor import SinkCursor
 from .cut import Limits
@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 _DISCOVER_S: Final = 0.25
 _COUNT_S: Final = 0.25
+_ANY_AGE_NS: Final = 1 << 62
+"""A recording may be of any year: its days are few, whenever they were."""
 _HEARTBEAT_SLACK_NS: Final = 120 * NS_PER_S
 
 
@@ -154,22 +156,22 @@ class ClickHouseSink:
         )
 
     def _open(self, path: Path) -> None:
-        exchange = exchange_of(path)
+        exchange, mode = origin_of(path)
         shards = len(self._config.shards)
         cursor = SinkCursor(path, shards, list_segments(path)[0].start)
-        pipes = [self._pipe(path, exchange, cursor, shard) for shard in range(shards)]
+        pipes = [self._pipe(path, exchange, mode, cursor, shard) for shard in range(shards)]
         self.journals[path] = Served(path, exchange, cursor, pipes)
         self.locked.discard(path)
         for worker, pipe in zip(self.workers, pipes, strict=True):
             worker.add(pipe)
         logger.info("journal opened", extra={"journal": path.name, "exchange": exchange})
 
-    def _pipe(self, path: Path, exchange: str, cursor: SinkCursor, shard: int) -> Pipe:
+    def _pipe(self, path: Path, exchange: str, mode: Mode, cursor: SinkCursor, shard: int) -> Pipe:
         config = self._config
         limits = Limits(
             max_rows=config.max_rows,
             l1_interval_ns=config.l1_interval_of(exchange),
-            max_event_age_ns=config.max_event_age_ns,
+            max_event_age_ns=_ANY_AGE_NS if mode is Mode.REPLAY else config.max_event_age_ns,
             compression=config.compression,
         )
         return Pipe(

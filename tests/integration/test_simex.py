@@ -91,9 +91,11 @@ async def test_a_synced_book_is_the_true_book(exchange: str) -> None:
         sync = BookSync(exchange, instrument.market_type, instrument.instrument, got.adapter.book_rule(instrument))
         kept: list[Event] = []
         for event in got.events:
-            if isinstance(event, BookSnapshot) and event.instrument == instrument.instrument:
+            if (event.instrument, event.market_type) != (instrument.instrument, instrument.market_type):
+                continue
+            if isinstance(event, BookSnapshot):
                 kept += sync.on_snapshot(event)
-            elif isinstance(event, DepthDiff) and event.instrument == instrument.instrument:
+            elif isinstance(event, DepthDiff):
                 kept += sync.on_diff(event)
 
     assert sync.is_synced

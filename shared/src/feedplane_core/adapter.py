@@ -88,7 +88,9 @@ class FeedOffer(msgspec.Struct, frozen=True, kw_only=True):
         None  # silence on a channel that trades that means it is dead; None: may be silent for ever
     )
     every_ns: int | None = None  # the venue's own cadence, where it has one: a missed beat is a hole
-    skips_empty: bool = False  # klines: the venue sends none for an interval without trades, so a missing one proves nothing
+    skips_empty: bool = (
+        False  # klines: the venue sends none for an interval without trades, so a missing one proves nothing
+    )
 
 
 class Offers(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +160,13 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""  # kline interval, endpoint name, page cursor, ...
 
 
+class Cursor(msgspec.Struct, frozen=True, kw_only=True):
+    """How a body names its next page: a text at `path` that goes into the query as `parameter`; none, or an empty one, means that this was the last."""
+
+    path: tuple[str, ...]
+    parameter: str
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One REST call, as data. `url` is absolute, query included."""
 
@@ -168,6 +177,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     body: bytes | None = None
     max_body_bytes: int = 64 << 20
+    cursor: Cursor | None = None  # of instruments: `feedplane_core.paging.next_page` builds the request that follows
 
 
 class Send(msgspec.Struct, frozen=True, tag="send"):
@@ -201,10 +211,14 @@ class Poll(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of history: events in time order and the request of the next page (`None`: that was all)."""
+    """One page of history: events in time order and the request of the next page (`None`: that was all).
+
+    `reaches_back_to_ns`: the venue answers no farther back; what was asked for before it stays a hole.
+    """
 
     events: list[MarketEvent]
     next: Request | None = None
+    reaches_back_to_ns: int | None = None
 
 
 class Session(Protocol):

@@ -117,13 +117,12 @@ SCHEMAS: dict[str, pa.Schema] = {
 assert tuple(SCHEMAS) == RECORD_TYPES
 
 CARRIED = frozenset({"gap", "status", "instrument"})
-"""Record types without a feed of their own: small, and copied forward when their segment has to be dropped."""
+"""Record types that are small, and copied forward when their segment has to be dropped."""
 
 FEEDS: dict[str, Feed] = {
     "trade": Feed.TRADES,
     "l1": Feed.L1,
     "depth": Feed.OB_DIFFS,
-    "checkpoint": Feed.OB_DIFFS,
     "liquidation": Feed.LIQUIDATIONS,
     "kline": Feed.KLINES,
     "mark_price": Feed.MARK_PRICE,
@@ -131,4 +130,17 @@ FEEDS: dict[str, Feed] = {
     "open_interest": Feed.OPEN_INTEREST,
     "advanced_metric": Feed.ADVANCED,
 }
-"""The feed that a record type is accounted under; `book_top` is told by its `depth` (5, else 20)."""
+"""The feed that a record type is of; `book_top` is told by its `depth` (5, else 20)."""
+
+PSEUDO_FEEDS: dict[str, str] = {
+    "gap": "gaps",
+    "status": "status",
+    "instrument": "instruments",
+    "checkpoint": "checkpoints",
+}
+"""Accounts of what no venue sent."""
+
+
+def account_of(record_type: str) -> str:
+    """The account of every record type but `book_top`: its feed, or the pseudo feed of what was made here."""
+    return PSEUDO_FEEDS.get(record_type) or FEEDS[record_type].value

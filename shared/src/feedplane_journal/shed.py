@@ -11,7 +11,7 @@ from feedplane_core.events import Gap
 from feedplane_core.identity import raw_hash
 from feedplane_core.names import Feed, MarketType
 
-from .schema import CARRIED, FEEDS, INT64, TEXT
+from .schema import FEEDS, INT64, TEXT
 
 
 class ShedRange(NamedTuple):
@@ -31,8 +31,12 @@ _KEYS = ["market_type", "instrument", "feed"]
 
 
 def shed_ranges(batches: Iterable[tuple[str, pa.RecordBatch]]) -> list[ShedRange]:
-    """The ranges that `batches` (record type, rows) cover; gaps, statuses and instruments have no feed and are left out."""
-    parts = [_outline(record_type, batch) for record_type, batch in batches if record_type not in CARRIED]
+    """The ranges that `batches` (record type, rows) cover; what no venue sent (gaps, statuses, instruments, checkpoints) is left out."""
+    parts = [
+        _outline(record_type, batch)
+        for record_type, batch in batches
+        if record_type in FEEDS or record_type == "book_top"
+    ]
     if not parts:
         return []
     spans = [("ts", "min"), ("ts", "max"), ("first", "min"), ("last", "max"), ("ts", "count")]

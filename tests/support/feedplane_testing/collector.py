@@ -127,6 +127,7 @@ class Sim(Process):
         super().__init__("feedplane_simex", *common, "--ledger", str(self.ledger_path), *argv)
         self.endpoints: dict[str, str] = {}
         self.control = ""
+        self.stopped_ns = 0
 
     async def start(self) -> None:
         await super().start()
@@ -159,6 +160,7 @@ class Sim(Process):
 
     async def stop(self) -> None:
         """Close every socket, finish the ledger."""
+        self.stopped_ns = time.time_ns()
         self.send(signal.SIGTERM)
         await self.wait()
 
@@ -296,7 +298,9 @@ class Collector(Process):
         await self.wait()
 
     def rows(self, *record_types: str) -> list[dict[str, Any]]:
-        """Everything in the journal, in order."""
+        """Everything in the journal, in order; nothing before its first group."""
+        if not list(self.journal.glob("*.seg")):
+            return []
         return list(cat(self.journal, record_types))
 
     def final_status(self) -> dict[str, Any]:
@@ -320,12 +324,19 @@ def assert_books_balance(status: dict[str, Any]) -> None:
         assert a["normalised"] == a["journalled"] + a["shed"] + a["buffered"], (feed, a)
 
 
-def verdict_of(sim: Sim, collector: Collector, **options: Any) -> Verdict:
-    """The judge's word on a run that is over."""
+def verdict_of(
+    sim: Sim,
+    collector: Collector,
+    *,
+    ignore: Callable[[dict[str, Any]], bool] = lambda line: False,
+    **options: Any,
+) -> Verdict:
+    """The judge's word on a run that is over, over the feeds that were asked for. Ledger lines that `ignore` names are no obligations."""
     rows = collector.rows()
+    feeds = set(collector.config["feeds"])
     return judge(
-        issued_of_ledger(sim.ledger()),
-        kept_of_journal(rows, sim.exchange),
+        issued_of_ledger(line for line in sim.ledger() if line["feed"] in feeds and not ignore(line)),
+        kept_of_journal((row for row in rows if not ignore(row)), sim.exchange),
         holes_of_journal(rows, sim.exchange),
         **options,
     )

@@ -58,6 +58,7 @@ class Hole(NamedTuple):
     reason: str
     gap_id: str
     state: str
+    told_ns: int  # when it was first declared
 
 
 class Verdict(NamedTuple):
@@ -78,6 +79,10 @@ class Verdict(NamedTuple):
 
     def holes_of(self, *reasons: str) -> list[Hole]:
         return [hole for hole in self.holes if hole.reason in reasons]
+
+    def holes_told_before(self, ns: int) -> list[Hole]:
+        """Without those that the end of the run itself made, nor the beginning of each book."""
+        return [hole for hole in self.holes if hole.told_ns < ns and hole.reason != "start"]
 
     def text(self) -> str:
         """One line for a log, then the first few breaches."""
@@ -131,8 +136,12 @@ def judge(
 
 
 def latest(holes: Iterable[Hole]) -> list[Hole]:
-    """A later row of the same id supersedes."""
-    return list({(hole.exchange, hole.gap_id): hole for hole in holes}.values())
+    """A later row of the same id supersedes; when it was told is what the first one says."""
+    found: dict[tuple[str, str], Hole] = {}
+    for hole in holes:
+        key = (hole.exchange, hole.gap_id)
+        found[key] = hole if key not in found else hole._replace(told_ns=found[key].told_ns)
+    return list(found.values())
 
 
 def _covers(hole: Hole, line: Issued) -> bool:
@@ -245,6 +254,7 @@ def holes_of_journal(rows: Iterable[Mapping[str, Any]], exchange: str) -> list[H
             reason=row["reason"],
             gap_id=row["gap_id"],
             state=row["state"],
+            told_ns=row["ts_recv_ns"],
         )
         for row in rows
         if row["type"] == "gap"

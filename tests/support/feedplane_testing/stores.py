@@ -55,7 +55,7 @@ def holes_of_tables(query: Query) -> list[Hole]:
     """Gap rows, each hole once."""
     rows = query(
         "SELECT exchange, instrument, feed, toUnixTimestamp64Nano(from_ts) AS from_ns, toUnixTimestamp64Nano(to_ts) AS to_ns, "
-        "from_seq, to_seq, reason, gap_id, state FROM gaps_dedup"
+        "from_seq, to_seq, reason, gap_id, state, toUnixTimestamp64Nano(ts_recv) AS told_ns FROM gaps_dedup"
     )
     return [Hole(**row) for row in rows]
 

@@ -15,7 +15,8 @@ def merge_accounts(
     """Rows in order of exchange and feed.
 
     `collectors` are collectors' status documents; `writers` maps a sink to its writer's. `written` is what a sink has settled: stored, or superseded there by a
-    newer value of the same key, or of a feed that the sink does not hold; `stored` counts rows and keys that were really sent.
+    newer value of the same key, or of a feed that the sink does not hold; `stored` counts rows and keys that were really sent;
+    `lost` is what the journal had to drop unread: the collector has moved it from journalled to shed, but for what no venue sent.
     """
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for status in collectors:
@@ -28,17 +29,18 @@ def merge_accounts(
             row = rows.setdefault(
                 (account["exchange"], account["feed"]), _empty(account["exchange"], account["feed"], writers)
             )
-            for key in ("written", "stored", "quarantined"):
+            for key in ("written", "stored", "quarantined", "lost"):
                 row[key][sink] += account.get(key, 0)
     for row in rows.values():
         for sink in writers:
-            row["pending"][sink] = row["journalled"] - row["written"][sink] - row["quarantined"][sink]
+            settled = row["written"][sink] + row["quarantined"][sink]
+            row["pending"][sink] = row["journalled"] - settled - max(0, row["lost"][sink] - row["shed"])
     return [rows[key] for key in sorted(rows)]
 
 
 def _empty(exchange: str, feed: str, sinks: Iterable[str]) -> dict[str, Any]:
     row: dict[str, Any] = {"exchange": exchange, "feed": feed, **dict.fromkeys(COUNTS, 0)}
-    row.update({key: dict.fromkeys(sinks, 0) for key in ("written", "pending", "stored", "quarantined")})
+    row.update({key: dict.fromkeys(sinks, 0) for key in ("written", "pending", "stored", "quarantined", "lost")})
     return row
 
 

@@ -10,6 +10,7 @@ from feedplane_core.adapter import Adapter, Options
 from feedplane_core.errors import DecodeError, UsageError
 from feedplane_core.events import BookSnapshot, DepthDiff, Event
 from feedplane_core.frames import decode_records, parse_lines, unzipped
+from feedplane_core.instruments import Instrument
 from feedplane_core.jsonlines import error_line, event_line
 from feedplane_core.sync import BookSync
 
@@ -29,10 +30,16 @@ class SyncedBooks:
             return [event]
         sync = self._syncs.get(event.instrument)
         if sync is None:
-            rule = self._adapter.book_rule(None)
+            rule = self._adapter.book_rule(_named(event))
             sync = BookSync(event.exchange, event.market_type, event.instrument, rule)
             self._syncs[event.instrument] = sync
         return sync.on_snapshot(event) if isinstance(event, BookSnapshot) else sync.on_diff(event)
+
+
+def _named(event: Event) -> Instrument:
+    """Name and market, from which an adapter tells the rule; what else it knows of the instrument it has been told."""
+    market, name = event.market_type, event.instrument
+    return Instrument(exchange=event.exchange, market_type=market, instrument=name, pair=name, base="", quote="")
 
 
 def build_adapter(exchange: str, instruments: list[Path], contract_size: str | None) -> Adapter:

@@ -23,6 +23,7 @@ UNKNOWN = "unknown"
 GAPS = "gaps"
 STATUS = "status"
 INSTRUMENTS = "instruments"
+CHECKPOINTS = "checkpoints"
 _REMEMBERED_OPEN_GAPS = 100_000
 
 

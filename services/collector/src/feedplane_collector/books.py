@@ -174,6 +174,8 @@ class Books:
         if sync.is_synced is not was_synced:
             status = "synced" if sync.is_synced else "resync"
             self._keeper.status(state.instrument, Feed.OB_DIFFS, status, at.ts_recv_ns)
+            if sync.is_synced and not sync.is_verified:
+                self._keeper.status(state.instrument, Feed.OB_DIFFS, "unverified", at.ts_recv_ns)
 
     def _derive_l1(self, state: InstrumentState, sync: BookSync, at: BookSnapshot | DepthDiff) -> None:
         bid, ask = sync.book.bids.best(), sync.book.asks.best()

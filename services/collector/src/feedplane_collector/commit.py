@@ -10,7 +10,7 @@ from feedplane_core.errors import JournalFull
 from feedplane_core.names import NS_PER_S
 from feedplane_journal.blocks import Refused
 from feedplane_journal.columns import Columns, Pending
-from feedplane_journal.schema import FEEDS
+from feedplane_journal.schema import account_of
 from feedplane_journal.segments import ShedRange
 from feedplane_ops.latency import LatencyHistogram
 
@@ -137,7 +137,7 @@ class Committer:
             "rows refused",
             extra={"record_type": refusal.record_type, "rows": refusal.row_count, "detail": refusal.detail},
         )
-        feed = FEEDS.get(refusal.record_type, refusal.record_type)
+        feed = account_of(refusal.record_type)
         account = self._keeper.accounts[feed]
         account.normalised -= refusal.row_count
         account.rejected += refusal.row_count

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from feedplane_core.events import Event, Gap, Status
+from feedplane_core.events import Checkpoint, Event, Gap, Status
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import Feed
 
-from feedplane_collector.accounts import GAPS, INSTRUMENTS, STATUS, Account, Accounts
+from feedplane_collector.accounts import CHECKPOINTS, GAPS, INSTRUMENTS, STATUS, Account, Accounts
 from feedplane_collector.shedding import Pressure, ShedLedger, sheds
 
 
@@ -55,10 +55,21 @@ class Keeper:
         self.shed.add(instrument, feed, event)
 
     def keep_made(self, instrument: Instrument, event: Event, feed: Feed) -> None:
-        """A sample or checkpoint that the collector made."""
+        """A sample that the collector made."""
         account = self.accounts[feed]
         account.received += 1
         self.keep(instrument, event, feed, account)
+
+    def checkpoint(self, instrument: Instrument, event: Checkpoint) -> None:
+        """A whole book as it stands; it gives way with the diffs, but no venue sent it."""
+        account = self.accounts[CHECKPOINTS]
+        account.received += 1
+        account.normalised += 1
+        if self.pressure and sheds(self.pressure, Feed.OB_DIFFS):
+            account.shed += 1  # no hole: the diffs say the same
+            return
+        account.buffered += 1
+        self._append(event)
 
     def gaps(self, gaps: Iterable[Gap]) -> None:
         """Holes are never shed: they are what tells of shedding."""

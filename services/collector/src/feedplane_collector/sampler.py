@@ -102,4 +102,4 @@ class Sampler:
             asks=sync.book.asks.top(),
             seq=sync.last_seq,
         )
-        self._pipeline.keeper.keep_made(instrument, event, Feed.OB_DIFFS)
+        self._pipeline.keeper.checkpoint(instrument, event)

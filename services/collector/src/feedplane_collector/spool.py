@@ -14,10 +14,9 @@ from feedplane_core.errors import DecodeError, JournalError
 from feedplane_core.names import NS_PER_S, Feed, Mode
 from feedplane_feedset.config import CollectorConfig
 from feedplane_journal.blocks import Refused
-from feedplane_journal.schema import FEEDS, INT64
+from feedplane_journal.schema import FEEDS, INT64, account_of
 from feedplane_journal.segments import Budget, JournalWriter, Pressure, Recovery, SegmentMeta, ShedRange, quarantine
 
-from feedplane_collector.accounts import GAPS, INSTRUMENTS, STATUS
 from feedplane_collector.pipeline import Pipeline
 from feedplane_collector.state import Position
 
@@ -25,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 FINAL_STATUS = "status.json"
 _POSITIONS_EVERY_NS = NS_PER_S
-_PSEUDO = {"gap": GAPS, "status": STATUS, "instrument": INSTRUMENTS}
 _KEPT_COUNTS = ("rejected", "ignored", "journalled", "shed", "gaps", "duplicates")
 
 
@@ -149,7 +147,7 @@ def recovered(recovery: Recovery, *, counts_ids: bool) -> tuple[dict[tuple[str, 
 def _follow(positions: dict[tuple[str, Feed], Position], record_type: str, batch: pa.RecordBatch, ids: bool) -> None:
     """Bring positions up to date with one batch."""
     feed = FEEDS.get(record_type)
-    if feed is None or record_type == "checkpoint":
+    if feed is None:
         return
     for name, at_ns, seq in _places(record_type, batch, ids):
         held = positions.get((name, feed))
@@ -168,7 +166,7 @@ def _later(record_type: str, held: Position, at_ns: int, seq: int | None) -> Pos
 
 def _rows_by_account(record_type: str, batch: pa.RecordBatch) -> list[tuple[str, int]]:
     if record_type != "book_top":
-        return [(FEEDS.get(record_type) or _PSEUDO[record_type], batch.num_rows)]
+        return [(account_of(record_type), batch.num_rows)]
     top5 = sum(depth == 5 for depth in batch.column("depth").to_pylist())
     return [(Feed.OB_TOP5, top5), (Feed.OB_TOP20, batch.num_rows - top5)]
 
@@ -179,7 +177,7 @@ def _places(record_type: str, batch: pa.RecordBatch, counts_ids: bool) -> Iterat
     if record_type == "depth":
         seqs = batch.column("last_seq").to_pylist()
     elif record_type == "trade" and counts_ids:
-        seqs = [int(text) for text in batch.column("trade_id").to_pylist()]
+        seqs = [int(text) if text.isdecimal() else None for text in batch.column("trade_id").to_pylist()]
     elif record_type == "kline":
         seqs = _closing_times(batch)
     else:

@@ -132,7 +132,13 @@ async def _serve(config: SimConfig, duration_s: float | None, ready_file: Path |
         loop.add_signal_handler(number, stop.set)
     async with Simulator(config) as sim:
         _say(
-            {"event": "listening", "endpoints": sim.endpoints, "control": sim.control_url, "seed": config.seed},
+            {
+                "event": "listening",
+                "endpoints": sim.endpoints,
+                "control": sim.control_url,
+                "seed": config.seed,
+                "mode": "replay" if config.play else "sim",
+            },
             ready_file,
         )
         played = asyncio.create_task(_tell_when_played(sim))

@@ -4,14 +4,11 @@ market data. Pure."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from feedplane_core.names import Feed
-from feedplane_journal.schema import FEEDS
-
-PSEUDO_FEEDS: Final[Mapping[str, str]] = {"gap": "gaps", "status": "status", "instrument": "instruments"}
+from feedplane_journal.schema import account_of
 
 Counts = dict[str, int]
 
@@ -19,22 +16,16 @@ Counts = dict[str, int]
 def feed_counts(record_type: str, batch: pa.RecordBatch) -> Counts:
     """Records of `batch` by feed; `book_top` is told by its depth, everything else by its type."""
     if record_type != "book_top":
-        return {feed_name(record_type): batch.num_rows} if batch.num_rows else {}
+        return {account_of(record_type): batch.num_rows} if batch.num_rows else {}
     five = pc.sum(pc.equal(batch.column("depth"), 5)).as_py() or 0
     counts = {Feed.OB_TOP5.value: five, Feed.OB_TOP20.value: batch.num_rows - five}
     return {feed: n for feed, n in counts.items() if n}
 
 
-def feed_name(record_type: str) -> str:
-    """Feed of a record type other than `book_top`."""
-    feed = FEEDS.get(record_type)
-    return feed.value if feed is not None else PSEUDO_FEEDS[record_type]
-
-
 def feeds_of_rows(record_type: str, batch: pa.RecordBatch) -> list[str]:
     """Feed of every record of `batch`, for the few that are quarantined."""
     if record_type != "book_top":
-        return [feed_name(record_type)] * batch.num_rows
+        return [account_of(record_type)] * batch.num_rows
     return [Feed.OB_TOP5.value if depth == 5 else Feed.OB_TOP20.value for depth in batch.column("depth").to_pylist()]
 
 

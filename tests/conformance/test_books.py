@@ -58,7 +58,10 @@ class Truth:
     def __init__(self, stream: BookStream, rule: BookRule, moves: Sequence[int]) -> None:
         self.rule = rule
         start = [[str(MID - 1 - n), "5"] for n in range(12)], [[str(MID + 1 + n), "5"] for n in range(12)]
-        model = Model(*start, rule.max_depth)
+        depth = rule.max_depth
+        if depth is not None and stream.snapshot.depth is not None:
+            depth = stream.snapshot.depth  # what the recorded subscription maintains
+        model = Model(*start, depth)
         self.diffs: list[DepthDiff] = []
         self.snapshots = [self._snapshot(stream.snapshot, model, stream.snapshot.last_seq)]
         for number, (recorded, move) in enumerate(zip(stream.diffs, moves, strict=False)):

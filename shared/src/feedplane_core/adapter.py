@@ -40,7 +40,7 @@ class SnapshotSource(StrEnum):
 class TradeIds(StrEnum):
     """What a venue's trade ids promise."""
 
-    CONSECUTIVE = "consecutive"  # +1 per instrument: a hole in the ids is a hole in the data
+    CONSECUTIVE = "consecutive"  # +1 per instrument: a hole in the ids is a hole in the data; an id that is no number (of another market) is opaque
     OPAQUE = "opaque"  # unique, in no countable order
     NONE = "none"
 
@@ -91,6 +91,14 @@ class FeedOffer(msgspec.Struct, frozen=True, kw_only=True):
     skips_empty: bool = (
         False  # klines: the venue sends none for an interval without trades, so a missing one proves nothing
     )
+    live_on: frozenset[MarketType] | None = None  # where `live` holds; None: on every market that has the feed
+    polled_on: frozenset[MarketType] | None = None  # where `polled` holds
+
+    def is_live_on(self, market: MarketType) -> bool:
+        return self.live and (self.live_on is None or market in self.live_on)
+
+    def is_polled_on(self, market: MarketType) -> bool:
+        return self.polled and (self.polled_on is None or market in self.polled_on)
 
 
 class Offers(msgspec.Struct, frozen=True, kw_only=True):

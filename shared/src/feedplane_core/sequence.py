@@ -128,7 +128,10 @@ class FeedTracker:
 
     def _on_counted_trade(self, trade: Event) -> Tracked:
         assert isinstance(trade, Trade)
-        number = int(trade.trade_id)
+        try:
+            number = int(trade.trade_id)
+        except ValueError:  # of a market of the venue that does not count its trades
+            return self._on_identified(trade)
         last = self._last_id
         if last is None:
             self._last_id = number

@@ -23,6 +23,10 @@ MAX_HELD_DIFFS = 10_000
 """Diffs kept while a snapshot is on its way; beyond, the oldest goes and the gap grows."""
 CROSSED_LIMIT = 3
 """Consecutive crossed states that end a book: a venue may send both sides of a move in two messages, not in four."""
+CHECKSUM_LEVELS = 25
+"""Levels per side that a venue's checksum covers at most."""
+BAD_SNAPSHOTS_LIMIT = 2
+"""Snapshots in a row that fail their own checksum: no loss explains that, so it is our reading of the checksum that is wrong (a precision that has changed), not the book."""
 _PRUNE_SLACK = 2
 _RESET_MARGIN_NS = 1_000_000_000
 """A diff numbered as old but stamped this much newer than the newest applied is no repeat: the venue began to count anew. Copies of other sockets differ by less."""
@@ -79,6 +83,13 @@ class BookSync:
         self._last_ns: int | None = None  # floor of the last event kept
         self._last_event_ns: int | None = None  # newest venue time of what was kept since the last snapshot
         self._lost_from: DepthDiff | None = None  # first diff discarded since the machine was last whole
+        self._max_depth = rule.max_depth
+        self._bad_snapshots = 0  # in a row
+
+    @property
+    def is_verified(self) -> bool:
+        """False while the venue's checksums are not heeded, because its snapshots fail them: told, and tried again with each message."""
+        return self._bad_snapshots < BAD_SNAPSHOTS_LIMIT
 
     @property
     def is_synced(self) -> bool:
@@ -120,7 +131,7 @@ class BookSync:
             self._held = held
             self.counts.ignored += 1
             return []
-        if not self._passes_checksum_of(snapshot):
+        if not self._is_acceptable(snapshot):
             self._held = held
             self.counts.checksum_failures += 1
             self.counts.ignored += 1
@@ -212,6 +223,8 @@ class BookSync:
         self.book.replace(snapshot.bids, snapshot.asks)
         self.state = SyncState.SYNCED
         self.last_seq = snapshot.last_seq
+        if self.rule.max_depth is not None and snapshot.depth is not None:
+            self._max_depth = snapshot.depth  # what this subscription maintains; a recording's may be another than ours
         self._snapshot = snapshot if self.rule.sequenced else None
         self._crossed = 0
         self._last_ns = event_floor_ns(snapshot)
@@ -221,8 +234,8 @@ class BookSync:
 
     def _apply(self, diff: DepthDiff) -> list[Event]:
         near = self.book.apply(diff.bids, diff.asks)
-        if self.rule.max_depth is not None:
-            self.counts.pruned_levels += self.book.prune(self.rule.max_depth)
+        if self._max_depth is not None:
+            self.counts.pruned_levels += self.book.prune(self._max_depth)
         elif self.rule.snapshot_depth is not None:
             self._prune_far(self.rule.snapshot_depth)
         if diff.checksum is not None and not self._passes_checksum(diff.checksum):
@@ -251,14 +264,24 @@ class BookSync:
                 self.counts.pruned_levels += side.prune(depth)
 
     def _passes_checksum(self, expected: int) -> bool:
-        actual = self.rule.checksum(self.book.bids.top(100), self.book.asks.top(100))
-        return actual is None or actual == expected
+        actual = self.rule.checksum(self.book.bids.top(CHECKSUM_LEVELS), self.book.asks.top(CHECKSUM_LEVELS))
+        if actual is None:
+            return True
+        if actual == expected:
+            self._bad_snapshots = 0
+            return True
+        return not self.is_verified
 
-    def _passes_checksum_of(self, snapshot: BookSnapshot) -> bool:
+    def _is_acceptable(self, snapshot: BookSnapshot) -> bool:
+        """Whether its checksum fits, or has failed so often that it says nothing."""
         if snapshot.checksum is None:
             return True
         actual = self.rule.checksum(snapshot.bids, snapshot.asks)
-        return actual is None or actual == snapshot.checksum
+        if actual is None or actual == snapshot.checksum:
+            self._bad_snapshots = 0
+            return True
+        self._bad_snapshots += 1
+        return not self.is_verified
 
     def _break(self, reason: str, at: DepthDiff) -> list[Event]:
         from_ns = self._last_ns if self._last_ns is not None else event_floor_ns(at)

@@ -1,0 +1,7 @@
+"""Bybit as a simulated venue: the other side of the wire, written from the venue's documents and not from the adapter."""
+
+from .dialect import BybitDialect
+
+DIALECT = BybitDialect
+
+__all__ = ["DIALECT", "BybitDialect"]

@@ -15,7 +15,7 @@ from .schema import FEEDS, INT64, TEXT
 
 
 class ShedRange(NamedTuple):
-    """Rows of one feed of one instrument that are gone. Times are `ts_recv`, both ends inclusive; sequences `None` where the feed has none."""
+    """Rows of one feed of one instrument that are gone. The span holds both the venue's time and ours of each, ends inclusive; sequences `None` where the feed has none."""
 
     market_type: MarketType
     instrument: str
@@ -39,25 +39,26 @@ def shed_ranges(batches: Iterable[tuple[str, pa.RecordBatch]]) -> list[ShedRange
     ]
     if not parts:
         return []
-    spans = [("ts", "min"), ("ts", "max"), ("first", "min"), ("last", "max"), ("ts", "count")]
+    spans = [("from", "min"), ("to", "max"), ("first", "min"), ("last", "max"), ("from", "count")]
     table = pa.Table.from_batches(parts).group_by(_KEYS).aggregate(spans).sort_by([(key, "ascending") for key in _KEYS])
     return [
         ShedRange(
             MarketType(row["market_type"]),
             row["instrument"],
             Feed(row["feed"]),
-            row["ts_min"],
-            row["ts_max"],
+            row["from_min"],
+            row["to_max"],
             row["first_min"],
             row["last_max"],
-            row["ts_count"],
+            row["from_count"],
         )
         for row in table.to_pylist()
     ]
 
 
 def _outline(record_type: str, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Each row's instrument, feed, time and sequence range."""
+    """Each row's instrument, feed, times and sequence range."""
+    stamped, received = (batch.column(name).cast(INT64) for name in ("ts_event", "ts_recv"))
     nothing = pa.nulls(batch.num_rows, INT64)
     first = last = batch.column("seq") if "seq" in batch.schema.names else nothing
     if record_type == "depth":
@@ -68,11 +69,12 @@ def _outline(record_type: str, batch: pa.RecordBatch) -> pa.RecordBatch:
             batch.column("market_type"),
             batch.column("instrument"),
             _feeds(record_type, batch),
-            batch.column("ts_recv").cast(INT64),
+            pc.min_element_wise(stamped, received),  # a time that the venue does not send is passed over
+            pc.max_element_wise(stamped, received),
             first,
             last,
         ],
-        names=[*_KEYS, "ts", "first", "last"],
+        names=[*_KEYS, "from", "to", "first", "last"],
     )
 
 

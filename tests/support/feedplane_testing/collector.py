@@ -299,7 +299,7 @@ class Collector(Process):
 
     def rows(self, *record_types: str) -> list[dict[str, Any]]:
         """Everything in the journal, in order; nothing before its first group."""
-        if not list(self.journal.glob("*.seg")):
+        if not list(self.journal.glob("*.fpj")):
             return []
         return list(cat(self.journal, record_types))
 
@@ -329,10 +329,13 @@ def verdict_of(
     collector: Collector,
     *,
     ignore: Callable[[dict[str, Any]], bool] = lambda line: False,
+    rows: list[dict[str, Any]] | None = None,
     **options: Any,
 ) -> Verdict:
-    """The judge's word on a run that is over, over the feeds that were asked for. Ledger lines that `ignore` names are no obligations."""
-    rows = collector.rows()
+    """The judge's word on a run that is over, over the feeds that were asked for. Ledger lines that `ignore` names are no obligations;
+    `rows` is what a reader got, where the journal has since let go of it.
+    """
+    rows = collector.rows() if rows is None else rows
     feeds = set(collector.config["feeds"])
     return judge(
         issued_of_ledger(line for line in sim.ledger() if line["feed"] in feeds and not ignore(line)),

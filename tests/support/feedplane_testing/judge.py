@@ -113,7 +113,9 @@ def judge(
     values: dict[Key, set[str]] = defaultdict(set)
     for line in lines:
         values[line.key].add(line.value)
-    lost, undeclared, covered = [], [], []
+    lost: list[Issued] = []
+    undeclared: list[Issued] = []
+    covered: list[Issued] = []
     for line in lines:
         if line.key in counts:
             continue
@@ -177,6 +179,8 @@ def identity(kind: str, event: Mapping[str, Any]) -> str:
             return str(event["seq"])
         case "kline":
             return f"{event['interval_s']}:{event['open_ns']}"
+        case "mark_price" if event["mark_price"] is None:
+            return f"{event['ts_event_ns']}:index"
         case "mark_price" | "funding" | "open_interest":
             return str(event["ts_event_ns"])
     return f"{event['ts_event_ns']} {value(kind, event)}"

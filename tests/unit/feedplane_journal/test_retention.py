@@ -166,7 +166,7 @@ def test_only_what_the_slowest_sink_had_not_read_is_declared(tmp_path: Path) -> 
         group += 1
     writer.close()
 
-    assert getattr(shed[0], "from_ns") == trade(10).ts_recv_ns  # noqa: B009
+    assert getattr(shed[0], "from_ns") == trade(10).ts_event_ns  # noqa: B009
 
 
 def test_old_segments_go_when_every_registered_sink_has_passed_them(tmp_path: Path) -> None:

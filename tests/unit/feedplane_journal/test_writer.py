@@ -270,7 +270,7 @@ def test_what_is_given_up_on_a_full_disk_is_told_as_ranges(tmp_path: Path) -> No
     writer.close()
 
     assert (ranges[Feed.TRADES].rows, ranges[Feed.OB_DIFFS].rows) == (2, 2)
-    assert ranges[Feed.TRADES].from_ns == T0_NS + 7_007
+    assert ranges[Feed.TRADES].from_ns == T0_NS + 7_000
     assert ranges[Feed.TRADES].to_ns == T0_NS + 9_007
     assert (ranges[Feed.OB_DIFFS].from_seq, ranges[Feed.OB_DIFFS].to_seq) == (30, 59)
     assert trade_ids(read_all(tmp_path)) == [0, 1, 2, 3, 4, 10]

@@ -111,11 +111,11 @@ def connections(
         loads = {name: len({channel.name for channel in group}) for name, group in by_instrument.items()}
         for number, names in place(loads, streams_per_socket).items():
             carried = tuple(channel for name in names for channel in by_instrument[name])
-            plan.append(_connection(f"{route}-{number}", f"{root}/{route}/stream", carried))
+            plan.append(_connection(f"{route}-{number}", f"{root}/{route}/stream", carried, streams_per_socket))
     return plan
 
 
-def _connection(key: str, url: str, carried: tuple[Channel, ...]) -> Connection:
+def _connection(key: str, url: str, carried: tuple[Channel, ...], capacity: int) -> Connection:
     return Connection(
         key=key,
         url=url,
@@ -124,6 +124,7 @@ def _connection(key: str, url: str, carried: tuple[Channel, ...]) -> Connection:
         min_send_gap_ns=SEND_GAP_NS,
         protocol_ping_every_ns=None,  # the venue pings every 3 minutes, and counts pings of ours as inbound messages
         lifetime_ns=LIFETIME_NS,
+        capacity=capacity,
     )
 
 

@@ -70,6 +70,7 @@ def _connection(number: int, channels: Sequence[Channel], url: str) -> Connectio
         protocol_ping_every_ns=None,  # they count as messages, and the venue pings by itself every 20 s
         lifetime_ns=LIFETIME_NS,
         max_frame_bytes=4 << 20,
+        capacity=STREAMS_PER_SOCKET,
     )
 
 

@@ -45,6 +45,7 @@ def _connection(number: int, products: Sequence[str], feeds: Sequence[Feed], url
         min_send_gap_ns=100 * NS_PER_MS,
         max_frame_bytes=MAX_FRAME_BYTES,
         compression=True,
+        capacity=PRODUCTS_PER_SOCKET * len(feeds),
     )
 
 

@@ -1,4 +1,4 @@
-"""Frames through adapter, book and columns, against cryptofeed's message handler on the same frames."""
+"""Frames through adapter, book and columns, against cryptofeed's message handler (whose callbacks only count) on the same frames."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Source:
     def __init__(self, adapter: Adapter) -> None:
         self.id = 1
         self.session = adapter.session()
-        self.seen: dict[tuple[str, Feed], int] = {}
+        self.seen: dict[str, int] = {}
         self.channel_feeds: dict[str, Feed] = {}
         self.decode_errors = 0
 
@@ -55,7 +55,12 @@ def build_pipeline(exchange: str, instruments: list[bytes]) -> tuple[Pipeline, C
     listed = adapter.decode_instruments(instruments)
     adapter.use_instruments(listed)
     columns = Columns(exchange)
-    pipeline = Pipeline(adapter, adapter.offers.feeds.keys() | {Feed.L1}, columns, lambda *_: None)
+    pipeline = Pipeline(
+        adapter,
+        adapter.offers.feeds.keys() | {Feed.L1, Feed.OB_TOP5, Feed.OB_TOP20, Feed.ADVANCED},
+        columns,
+        lambda *_: None,
+    )
     for instrument in listed:
         pipeline.add_instrument(instrument, 1)
     columns.detach()
@@ -111,7 +116,7 @@ def _ours(exchange: str, bodies: list[bytes], answers: list[tuple[str, bytes]], 
 
 def _peer(name: str, listing_text: str, answers: list[tuple[str, bytes]], messages: list[bytes]) -> float:
     instruments: Any = orjson.loads(listing_text.splitlines()[0].partition(": ")[2])
-    peer = Peer(name, instruments, subscription_of(listing_text), answers)
+    peer = Peer(name, instruments, subscription_of(listing_text), answers, reads_top=False)
     texts = [message.decode() for message in messages]
     started = perf_counter()
     run_async(peer.handle_all(texts))

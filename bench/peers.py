@@ -11,10 +11,19 @@ import orjson
 
 
 class Peer:
-    """One cryptofeed venue, fed by hand. `counts` is what its callbacks saw."""
+    """One cryptofeed venue, fed by hand. `counts` is what its callbacks saw.
+
+    `reads_top`: the book callback reads the best 20 levels of both sides, as whoever subscribes to a book does; without it callbacks only count.
+    """
 
     def __init__(
-        self, exchange: str, instruments: Any, subscription: dict[str, list[str]], answers: list[tuple[str, bytes]]
+        self,
+        exchange: str,
+        instruments: Any,
+        subscription: dict[str, list[str]],
+        answers: list[tuple[str, bytes]],
+        *,
+        reads_top: bool,
     ) -> None:
         from cryptofeed.connection import HTTPAsyncConn, HTTPSync
         from cryptofeed.exchanges import EXCHANGE_MAP
@@ -29,6 +38,8 @@ class Peer:
 
         HTTPAsyncConn.read = read  # type: ignore[method-assign]
         callbacks = {channel: self._counter(channel) for channel in subscription}
+        if reads_top:
+            callbacks["l2_book"] = self._read_top
         self.feed = EXCHANGE_MAP[exchange](
             candle_closed_only=False, subscription=subscription, callbacks=callbacks, config={}
         )
@@ -40,6 +51,11 @@ class Peer:
             self.counts[channel] += 1
 
         return count
+
+    async def _read_top(self, book: Any, *_: object, **__: object) -> None:
+        self.counts["l2_book"] += 1
+        for side in (book.book.bids, book.book.asks):
+            self.top = [side.index(place) for place in range(min(20, len(side)))]
 
     async def handle_all(self, messages: list[str]) -> None:
         handler, conn = self.handler, self.conn

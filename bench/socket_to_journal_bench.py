@@ -1,8 +1,7 @@
 """One core: frames from a saturated socket to durable journal, against cryptofeed from a saturated socket to its callbacks.
 
-The same Binance futures capture in loops, the same server on the other core; the first frames warm both up and are not timed.
-Ours keeps everything: books, columns, frames inside completed fdatasync groups;
-cryptofeed's callbacks only count.
+The same Binance futures capture in loops, the same server on the other core; the first frames warm both up and are not timed. Ours keeps everything: books, samples of
+the best 5 and 20 levels, columns, frames inside completed fdatasync groups. cryptofeed's book callback reads the best 20 levels; a second baseline is its callbacks only counting.
 """
 
 from __future__ import annotations
@@ -21,8 +20,9 @@ import uvloop
 from adapters_bench import build_pipeline, load_books
 from captures import binance_loops, capture_files, frames, rest_answers
 from feedplane_collector.clock import ReceiveClock
+from feedplane_collector.sampler import Sampler
 from feedplane_collector.transport import SocketLibrary, choose_transport
-from feedplane_core.names import Mode
+from feedplane_core.names import NS_PER_MS, NS_PER_S, Feed, Mode
 from feedplane_journal.segments import Budget, JournalWriter, SegmentMeta
 from firehose import firehose
 from peers import Peer, subscription_of
@@ -51,20 +51,22 @@ def run(*, quick: bool) -> list[Row]:
     text = gzip.open(listings[0], "rt").read()
     with firehose(messages, _SERVER_CORE % (os.cpu_count() or 1)) as url:
         rounds = 1 if quick else 3
-        baseline = max(_in_child(_peer_rate, url, text, answers, len(messages)) for _ in range(rounds))
+        reading = max(_in_child(_peer_rate, url, text, answers, len(messages), True) for _ in range(rounds))
+        counting = max(_in_child(_peer_rate, url, text, answers, len(messages), False) for _ in range(rounds))
         rows = []
         for library in SocketLibrary:
             rate = max(_in_child(_our_rate, url, library, bodies, answers, len(messages)) for _ in range(rounds))
-            rows.append(
+            rows += [
                 Row(
                     bench="socket_to_journal",
                     what=f"{library}: socket -> journal",
                     value=rate,
                     unit="frames/s",
                     baseline=baseline,
-                    note=f"{len(messages)} frames; baseline: cryptofeed, socket -> callback",
+                    note=f"{len(messages):,} frames; baseline: cryptofeed, socket -> callback that {does}",
                 )
-            )
+                for baseline, does in ((reading, "reads the top 20"), (counting, "only counts"))
+            ]
     return rows
 
 
@@ -118,9 +120,13 @@ async def _ours(
             elif seen == count:
                 done.set()
 
+        sampler = Sampler(pipeline, {Feed.OB_TOP5: 100 * NS_PER_MS, Feed.OB_TOP20: NS_PER_S, Feed.ADVANCED: NS_PER_S})
+
         async def commit() -> None:
             while True:
                 await asyncio.sleep(_GROUP_S)
+                now_ns = clock()
+                sampler.sample(now_ns, now_ns)
                 await flush()
 
         async def flush() -> None:
@@ -143,7 +149,7 @@ async def _ours(
         seconds = perf_counter() - started
         socket.abort()
         journal.close()
-    pipeline.settle_book_account()
+    pipeline.books.settle_account()
     rejected = sum(account.rejected for _, account in pipeline.accounts.items())
     assert not rejected, f"{rejected} frames were not decoded"
     return (count - _WARM_FRAMES) / seconds
@@ -154,15 +160,15 @@ def _store(journal: JournalWriter, pending: object) -> None:
     journal.commit()
 
 
-def _peer_rate(url: str, listing_text: str, answers: list[tuple[str, bytes]], count: int) -> float:
-    return uvloop.run(_peer(url, listing_text, answers, count))
+def _peer_rate(url: str, listing_text: str, answers: list[tuple[str, bytes]], count: int, reads_top: bool) -> float:
+    return uvloop.run(_peer(url, listing_text, answers, count, reads_top=reads_top))
 
 
-async def _peer(url: str, listing_text: str, answers: list[tuple[str, bytes]], count: int) -> float:
+async def _peer(url: str, listing_text: str, answers: list[tuple[str, bytes]], count: int, *, reads_top: bool) -> float:
     from websockets.asyncio.client import connect
 
     instruments = orjson.loads(listing_text.splitlines()[0].partition(": ")[2])
-    peer = Peer("BINANCE_FUTURES", instruments, subscription_of(listing_text), answers)
+    peer = Peer("BINANCE_FUTURES", instruments, subscription_of(listing_text), answers, reads_top=reads_top)
     # As cryptofeed opens and reads it (connection.py), compression off as in its Binance futures options.
     socket = await connect(url, compression=None, max_size=2**23, max_queue=None, ping_interval=10, ping_timeout=None)
     seen = 0

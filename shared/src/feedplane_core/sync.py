@@ -28,6 +28,8 @@ CHECKSUM_LEVELS = 25
 BAD_SNAPSHOTS_LIMIT = 2
 """Snapshots in a row that fail their own checksum: no loss explains that, so it is our reading of the checksum that is wrong (a precision that has changed), not the book."""
 _PRUNE_SLACK = 2
+DEFERRED = FAR - 1
+"""`near` of a diff whose levels have been taken note of, not yet looked at."""
 _RESET_MARGIN_NS = 1_000_000_000
 """A diff numbered as old but stamped this much newer than the newest applied is no repeat: the venue began to count anew. Copies of other sockets differ by less."""
 
@@ -63,10 +65,15 @@ def event_ceiling_ns(event: Event) -> int:
 class BookSync:
     """The book of one instrument and its place in the venue's sequence.
 
-    `near` is the distance from the best of the nearest level that the last call changed (`FAR`: none), so that callers publish only what moved.
+    `near` tells how near to the best the last call changed something (see `BookSide.apply`), so that callers publish only what moved.
+
+    With `defers`, diffs that need no look at the book (no checksum, no depth to maintain) are worked in by `settle`, which whoever shows the book calls first; sequences are
+    judged at once all the same. `near` is then `DEFERRED`.
     """
 
-    def __init__(self, exchange: str, market_type: MarketType, instrument: str, rule: BookRule) -> None:
+    def __init__(
+        self, exchange: str, market_type: MarketType, instrument: str, rule: BookRule, *, defers: bool = False
+    ) -> None:
         self.instrument = instrument
         self.rule = rule
         self.book = OrderBook()
@@ -84,6 +91,7 @@ class BookSync:
         self._last_event_ns: int | None = None  # newest venue time of what was kept since the last snapshot
         self._lost_from: DepthDiff | None = None  # first diff discarded since the machine was last whole
         self._max_depth = rule.max_depth
+        self._defers = defers
         self._bad_snapshots = 0  # in a row
 
     @property
@@ -232,7 +240,22 @@ class BookSync:
         self.counts.applied += 1
         self.near = 0
 
+    def settle(self) -> int:
+        """Work in what was deferred; returns how near to the best it came. A book that is crossed then is judged diff by diff from here on."""
+        near = self.book.take_near()
+        if near < FAR:
+            if self.rule.snapshot_depth is not None:
+                self._prune_far(self.rule.snapshot_depth)
+            self._crossed = 1 if self.book.is_crossed() else 0
+        return near
+
     def _apply(self, diff: DepthDiff) -> list[Event]:
+        if self._defers and self._max_depth is None and diff.checksum is None and not self._crossed:
+            self.book.defer(diff.bids, diff.asks)
+            return self._applied(diff, DEFERRED)
+        return self._apply_at_once(diff)
+
+    def _apply_at_once(self, diff: DepthDiff) -> list[Event]:
         near = self.book.apply(diff.bids, diff.asks)
         if self._max_depth is not None:
             self.counts.pruned_levels += self.book.prune(self._max_depth)
@@ -248,6 +271,9 @@ class BookSync:
             events = self._break("crossed", diff)
             self._discard(diff)
             return events
+        return self._applied(diff, near)
+
+    def _applied(self, diff: DepthDiff, near: int) -> list[Event]:
         self._snapshot = None
         if diff.last_seq is not None:
             self.last_seq = diff.last_seq

@@ -351,12 +351,12 @@ def test_records_are_counted_under_the_feed_of_their_event() -> None:
         book_snapshot(1),
         BookTop(**head(1), depth=5, bids=[], asks=[], seq=None),
         BookTop(**head(1), depth=20, bids=[], asks=[], seq=None),
-        Checkpoint(**head(1), bids=LEVELS, asks=LEVELS, seq=None),
         MarkPrice(**head(1), mark_price="1", index_price=None),
         metric,
     ]
     for event in events:
         assert cut_of(event).read == {feed_of(event).value: 1}
+    assert cut_of(Checkpoint(**head(1), bids=LEVELS, asks=LEVELS, seq=None)).read == {"checkpoints": 1}
     gap = Gap(**head(1), gap_id="g", gap_feed=Feed.TRADES, from_ns=1, to_ns=None)
     assert cut_of(gap).read == {"gaps": 1}
     assert cut_of(Status(**head(1), status_feed=None, status="synced")).read == {"status": 1}

@@ -161,10 +161,10 @@ class Books:
         near = sync.near
         if near < FAR:
             state.ts_event_ns = at.ts_event_ns
-            if near < state.near_top20:
+            if near < state.near_top20:  # noqa: PLR1730 - min() is a call
                 state.near_top20 = near
-                if near < state.near_top5:  # noqa: PLR1730 - min() is a call
-                    state.near_top5 = near
+            if near < state.near_top5:  # noqa: PLR1730
+                state.near_top5 = near
             if near == 0 and self._derives_l1 and sync.is_publishable:
                 self._derive_l1(state, sync, at)
         if kept and is_live:

@@ -30,7 +30,7 @@ class Sampler:
         for feed in due:
             self._due_ns[feed] = timer_ns + self._cadence_ns[feed]
         for state in self._pipeline.states.values():
-            if not state.is_publishable:
+            if not state.look():
                 continue
             self._tops(state, due, now_ns)
             if Feed.ADVANCED in due:
@@ -41,7 +41,7 @@ class Sampler:
 
     def last_look(self, state: InstrumentState, now_ns: int) -> None:
         """A book is about to be given up: show what it held, so that the hot state ends at the last known values and not up to a cadence before them."""
-        if state.is_publishable:
+        if state.look():
             self._tops(state, self._due_ns.keys(), now_ns)
 
     def _tops(self, state: InstrumentState, due: Collection[Feed], now_ns: int) -> None:

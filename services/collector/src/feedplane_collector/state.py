@@ -114,7 +114,13 @@ class InstrumentState:
         self.sync: BookSync | None = None
         if self.book is not None:
             rule = adapter.book_rule(instrument)
-            self.sync = BookSync(instrument.exchange, instrument.market_type, instrument.instrument, rule)
+            self.sync = BookSync(
+                instrument.exchange,
+                instrument.market_type,
+                instrument.instrument,
+                rule,
+                defers=Feed.L1 in adapter.offers,  # else L1 is read off the book with every diff
+            )
 
     def _lane(
         self, feed: Feed, offer: FeedOffer, adapter: Adapter, accounts: Accounts, requested: frozenset[Feed]
@@ -138,6 +144,15 @@ class InstrumentState:
     def follows_one_socket(self) -> bool:
         """Whether the book's diffs only make sense on top of the same socket's snapshot."""
         return self.sync is not None and self.sync.rule.source is SnapshotSource.SOCKET
+
+    def look(self) -> bool:
+        """Work in what the book has deferred, and say whether it may be shown."""
+        if self.sync is None:
+            return False
+        near = self.sync.settle()
+        self.near_top5 = min(self.near_top5, near)
+        self.near_top20 = min(self.near_top20, near)
+        return self.is_publishable
 
     @property
     def is_publishable(self) -> bool:

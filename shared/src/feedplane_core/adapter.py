@@ -146,6 +146,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     capacity: int = 0  # channels that a socket may carry; 0: channels are never added to a live socket
     token: Request | None = None  # a body to fetch first; `Adapter.connection_with_token` then completes the URL
+    awaits_greeting: bool = False  # the venue speaks first: nothing is sent before its first frame
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,6 +37,8 @@ _STEADY_NS = 30 * NS_PER_S
 _SETTLE_NS = NS_PER_S
 """After the last subscribe frame; a channel that is still silent then has nothing to say."""
 _PONG_WITHIN_S = 5.0
+_GREETING_WITHIN_NS = 10 * NS_PER_S
+_GREETING_EVERY_S = 0.01
 _MAX_DECODE_ERRORS_PER_MINUTE = 200
 _RESUBSCRIBES_BEFORE_REPLACING = 2
 _ROTATION_JITTER = 0.05
@@ -215,6 +217,8 @@ class SocketRunner:
 
     async def _subscribe(self, live: LiveSocket) -> None:
         """Subscribe; what is silent on the new socket although it has settled has nothing to say, so a hole that is open ends."""
+        if live.connection.awaits_greeting and not await self._greeted(live):
+            return
         await self._send_paced(live, list(live.connection.subscribe))
         live.subscribed_ns = self._timer()
         await asyncio.sleep(self._settle_ns / NS_PER_S)
@@ -224,6 +228,17 @@ class SocketRunner:
         for channel in live.connection.channels:
             if channel.stale_after_ns is None and not self.is_covered(channel):
                 self._pipeline.settle(channel.instrument, channel.feed, now_ns)
+
+    async def _greeted(self, live: LiveSocket) -> bool:
+        """Wait for the venue's first frame; a socket without one in time is given up."""
+        deadline_ns = self._timer() + _GREETING_WITHIN_NS
+        while not live.frames and live in self._live:
+            if self._timer() > deadline_ns:
+                logger.warning("no greeting", extra={"conn_id": live.connection.key})
+                self._abort(live)
+                return False
+            await asyncio.sleep(_GREETING_EVERY_S)
+        return live in self._live
 
     async def _send_paced(self, live: LiveSocket, frames: list[bytes]) -> None:
         gap_s = live.connection.min_send_gap_ns / NS_PER_S

@@ -52,6 +52,7 @@ _SHED_GAPS_EVERY_S = 1.0
 _SAMPLE_LOG_PER_MINUTE = 5
 _QUARANTINED_PER_MINUTE = 100
 _EXIT_USAGE = 2
+_SHOWN_REFUSALS = 8
 _SECONDS_PER = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -268,19 +269,19 @@ class Collector:
             return delay_ns
         backoff.reset()
         selection = select(self._config, universe)
-        self._report.problems = [self._unknown_text(selection)] if selection.unknown else []
-        if selection.unknown and self._settings.strict_symbols and not self._pipeline.states:
+        self._report.problems = [self._refused_text(selection)] if selection.refused else []
+        if selection.refused and self._settings.strict_symbols and not self._pipeline.states:
             logger.critical("unknown symbols", extra={"error": self._report.problems[0]})
             self._stop.request("unknown symbols")
             return NS_PER_S
         await self._fleet.apply(selection.instruments, self._clock())
         return self._config.symbols.refresh_ns
 
-    def _unknown_text(self, selection: Selection) -> str:
-        named = [f"{name}" + (f" (did you mean {near}?)" if near else "") for name, near in selection.unknown.items()]
-        return (
-            f"exchanges[{self._config.entry}].symbols.include: {self._config.exchange} does not list {', '.join(named)}"
-        )
+    def _refused_text(self, selection: Selection) -> str:
+        shown = [f"{name} {why}" for name, why in selection.refused.items()]
+        more = f", and {len(shown) - _SHOWN_REFUSALS} more" if len(shown) > _SHOWN_REFUSALS else ""
+        told = "; ".join(shown[:_SHOWN_REFUSALS]) + more
+        return f"exchanges[{self._config.entry}].symbols.include: {self._config.exchange}: {told}"
 
     def _on_rejected(self, error: DecodeError, frame: bytes, feed: Feed | None, recv_ns: int) -> None:
         self._decode_errors.add((self._config.exchange, error.code))

@@ -24,7 +24,7 @@ class CollectorSettings(ServiceSettings):
     switches: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Per exchange, the switches that its README names for facts that are not settled, as JSON."""
     socket_library: SocketLibrary = SocketLibrary.WEBSOCKETS
-    commit_interval_ms: int = Field(default=15, ge=1, le=1_000)
+    commit_interval_ms: int = Field(default=10, ge=1, le=1_000)
     """Longest wait for a group commit."""
     strict_symbols: bool = False
     """End with exit code 2 when the venue does not list a symbol; else follow the others and say so."""

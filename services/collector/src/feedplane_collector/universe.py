@@ -20,10 +20,10 @@ logger = logging.getLogger(__name__)
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """What to follow, and which named symbols the venue does not list (with the nearest name it does)."""
+    """What to follow, and what cannot be: why, in words, by name."""
 
     instruments: list[Instrument]
-    unknown: dict[str, str]
+    refused: dict[str, str]
 
 
 class UniverseFailed(Exception):
@@ -51,18 +51,35 @@ async def _fetch_pages(request: Request, rest: RestClient) -> list[bytes]:
 
 
 def select(config: CollectorConfig, universe: list[Instrument]) -> Selection:
-    """This shard's part of what is wanted. Pure."""
+    """This shard's part of what is wanted. Pure.
+
+    Some venues spell instruments of two markets alike (`BTCUSDT`, spot and perpetual): where both are selected the name tells nothing, so neither is followed and it
+    is said so; an entry that names one market has no such trouble.
+    """
     markets = frozenset(config.markets)
-    listed = {
-        i.instrument: i
-        for i in universe
-        if i.status is not InstrumentStatus.DELISTED and (not markets or i.market_type in markets)
-    }
+    listed: dict[str, Instrument] = {}
+    ambiguous: dict[str, str] = {}
+    for instrument in universe:
+        if instrument.status is InstrumentStatus.DELISTED or (markets and instrument.market_type not in markets):
+            continue
+        other = listed.setdefault(instrument.instrument, instrument)
+        if other.market_type is not instrument.market_type:
+            both = " and ".join(sorted((other.market_type, instrument.market_type)))
+            ambiguous[instrument.instrument] = f"is listed on {both}: name one of them in markets"
     names = select_symbols(
         ((i.instrument, i.quote) for i in listed.values()), config.symbols, config.shard, config.shards
     )
-    unknown = {name: _nearest(name, listed) for name in names if name not in listed}
-    return Selection([listed[name] for name in names if name in listed], unknown)
+    refused = {name: ambiguous.get(name) or _unlisted(name, listed) for name in names}
+    return Selection(
+        [listed[name] for name in names if not refused[name]], {name: why for name, why in refused.items() if why}
+    )
+
+
+def _unlisted(name: str, listed: dict[str, Instrument]) -> str:
+    if name in listed:
+        return ""
+    near = _nearest(name, listed)
+    return "is not listed" + (f" (did you mean {near}?)" if near else "")
 
 
 def _nearest(name: str, listed: dict[str, Instrument]) -> str:

@@ -12,13 +12,14 @@ from typing import Any, Self
 
 import aiohttp
 import orjson
-from feedplane_core.adapter import Adapter, Connection, Options, Request
+from feedplane_core.adapter import Adapter, Connection, Options, Request, Send
 from feedplane_core.errors import DecodeError
 from feedplane_core.events import MarketEvent, type_name
 from feedplane_core.identity import identity_of
 from feedplane_core.instruments import Instrument
 from feedplane_core.jsonlines import event_dict
 from feedplane_core.names import Feed
+from feedplane_core.sending import stamped
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -120,7 +121,9 @@ class SimClient:
                     self.events += session.decode(frame, time.time_ns())
                 except DecodeError as error:
                     self.errors.append(error)
-                session.actions()
+                for action in session.actions():
+                    if isinstance(action, Send):  # pongs, and books that are asked for on the socket
+                        await socket.send(stamped(action.frame, time.time_ns()), text=True)
         except ConnectionClosed as closed:
             self.closed.append(closed)
 
@@ -147,10 +150,10 @@ class SimClient:
 async def _say(socket: ClientConnection, connection: Connection) -> None:
     try:
         for frame in connection.subscribe:
-            await socket.send(frame, text=True)
+            await socket.send(stamped(frame, time.time_ns()), text=True)
             await asyncio.sleep(connection.min_send_gap_ns / 1e9)
         while connection.ping is not None:
             await asyncio.sleep(connection.ping.every_ns / 1e9)
-            await socket.send(connection.ping.frame, text=True)
+            await socket.send(stamped(connection.ping.frame, time.time_ns()), text=True)
     except ConnectionClosed:
         return

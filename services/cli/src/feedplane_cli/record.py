@@ -19,6 +19,7 @@ from feedplane_core.frames import answer_line, frame_line
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import NS_PER_S, Feed
 from feedplane_core.paging import MAX_PAGES, next_page
+from feedplane_core.sending import stamped
 from feedplane_ops.counts import Tally
 
 OnProgress = Callable[[int, int], None]
@@ -147,7 +148,7 @@ class _Recorded:
 
     async def send(self, frame: bytes) -> None:
         assert self.socket is not None
-        await self.socket.send(frame)
+        await self.socket.send(stamped(frame, time_ns()))
 
     async def close(self) -> None:
         assert self.socket is not None

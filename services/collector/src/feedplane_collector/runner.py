@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 from feedplane_core.adapter import Channel, Connection, Fetch, Reconnect, Send
 from feedplane_core.names import NS_PER_S, Feed
+from feedplane_core.sending import stamped
 from feedplane_ops.backoff import Backoff, CircuitBreaker
 from feedplane_ops.ratelimit import TokenBucket
 
@@ -247,7 +248,7 @@ class SocketRunner:
                 if index and gap_s:
                     await asyncio.sleep(gap_s)
                 if live.socket is not None:
-                    await live.socket.send(frame)
+                    await live.socket.send(stamped(frame, self._parts.clock()))
         except Exception as e:  # the reader learns of a dead socket and tells why; two reports would be one too many
             logger.debug("send failed", extra={"conn_id": live.connection.key, "error": repr(e)})
 

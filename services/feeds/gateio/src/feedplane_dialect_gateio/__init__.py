@@ -1,0 +1,7 @@
+"""Gate as a simulated venue: the other side of the wire, written from the venue's documents and not from the adapter."""
+
+from .dialect import GateioDialect
+
+DIALECT = GateioDialect
+
+__all__ = ["DIALECT", "GateioDialect"]

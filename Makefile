@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 DISTRIBUTIONS := shared ddl $(wildcard services/*/pyproject.toml) $(wildcard services/feeds/*/pyproject.toml) \
-	$(wildcard operator/pyproject.toml)
+	$(wildcard operator/pyproject.toml) tests/support
 FOLDERS := $(sort $(patsubst %/pyproject.toml,%,$(DISTRIBUTIONS)))
 SOURCES := $(wildcard $(addsuffix /src,$(FOLDERS)))
 STAMP := $(VENV)/.feedplane-$(shell cat requirements/dev.txt $(addsuffix /pyproject.toml,$(FOLDERS)) | sha256sum | cut -c1-16)

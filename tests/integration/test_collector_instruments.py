@@ -115,7 +115,7 @@ async def test_a_symbol_that_the_venue_does_not_list_is_named_and_the_others_are
         verdict = await finish(sim, collector)
 
     assert verdict.is_clean, verdict.text()
-    assert "ETHUSDTT (did you mean ETHUSDT?)" in status["problems"][0]
+    assert "ETHUSDTT is not listed (did you mean ETHUSDT?)" in status["problems"][0]
 
 
 async def test_a_config_file_that_cannot_be_read_changes_nothing(tmp_path: Path) -> None:

@@ -458,6 +458,7 @@ def test_what_an_adapter_has_for_backfill_alone_cannot_be_selected() -> None:
     )
 
     assert KnownExchange.from_offers("x", offers).selectable == (
+        Feed.L1,
         Feed.OB_DIFFS,
         Feed.OB_TOP5,
         Feed.OB_TOP20,

@@ -156,12 +156,67 @@ def unscaled(key: int) -> Dec:
 
 
 def exact_product(*factors: Dec, channel: str = "-", field: str = "qty") -> Dec:
-    """The exact product of plain texts."""
-    with localcontext(_EXACT):
-        value = Decimal(1)
-        for factor in factors:
-            value *= Decimal(factor)
-    return decimal_text(value.normalize(_EXACT), channel, field)
+    """The exact product of plain texts, in the shortest plain text. In integers: half the time that `Decimal` takes.
+
+    Raises: DecodeError `number_range` if it does not fit Decimal(38,18).
+    """
+    digits, places = 1, 0
+    for factor in factors:  # `_integer_of`, written out: contracts become base units level by level
+        whole, _, fraction = factor.partition(".")
+        digits *= int(whole + fraction)
+        places += len(fraction)
+    return _text_of(digits, places, channel, field)
+
+
+def rounded_ratio(factors: Iterable[Dec], divisor: Dec, channel: str = "-", field: str = "qty") -> Dec:
+    """The product of plain texts over another, rounded half-even to 18 decimals, in the shortest plain text.
+
+    Raises: DecodeError `number_range` if it does not fit Decimal(38,18), `number` for a divisor of zero.
+    """
+    numerator, places = _integer_of(factors)
+    denominator, divisor_places = _integer_of((divisor,))
+    if not denominator:
+        raise DecodeError(channel, "number", f"{field} over zero")
+    shift = SCALE + divisor_places - places
+    if shift >= 0:
+        numerator *= 10**shift
+    else:
+        denominator *= 10**-shift
+    whole, rest = divmod(numerator, denominator)
+    twice, limit = 2 * abs(rest), abs(denominator)
+    if twice > limit or (twice == limit and whole & 1):
+        whole += 1
+    return _text_of(whole, SCALE, channel, field)
+
+
+def _integer_of(factors: Iterable[Dec]) -> tuple[int, int]:
+    """(n, places): the product is n / 10**places."""
+    digits, places = 1, 0
+    for factor in factors:
+        whole, _, fraction = factor.partition(".")
+        digits *= int(whole + fraction)
+        places += len(fraction)
+    return digits, places
+
+
+def _text_of(digits: int, places: int, channel: str, field: str) -> Dec:
+    """digits / 10**places without padding."""
+    if digits < 0:
+        return f"-{_text_of(-digits, places, channel, field)}"
+    text = str(digits)
+    if places:
+        if len(text) <= places:
+            text = text.rjust(places + 1, "0")
+        fraction = text[-places:].rstrip("0")
+        text = text[:-places]
+        if fraction:
+            if len(fraction) > SCALE:
+                raise DecodeError(channel, "number_range", f"{field} has more than {SCALE} decimals")
+            if len(text) <= _MAX_DIGITS_BEFORE_POINT:
+                return f"{text}.{fraction}"
+    if len(text) > _MAX_DIGITS_BEFORE_POINT:
+        raise DecodeError(channel, "number_range", f"{field} does not fit Decimal(38,18)")
+    return text
 
 
 def quotient(numerator: Decimal, denominator: Decimal, places: int = SCALE) -> Decimal:

@@ -68,7 +68,9 @@ def identity_of(event: Event) -> str:
         case Kline():
             return f"{event.interval_s}:{event.open_ns}"
         case MarkPrice() | FundingRate() | OpenInterest() | AdvancedMetric():
-            return str(event.ts_event_ns if event.ts_event_ns is not None else event.ts_recv_ns)
+            at = str(event.ts_event_ns if event.ts_event_ns is not None else event.ts_recv_ns)
+            # Some venues send mark and index on two channels, stamped alike.
+            return f"{at}:index" if isinstance(event, MarkPrice) and event.mark_price is None else at
         case BookTop():
             return f"{event.depth}:{event.ts_recv_ns}"
         case DerivedL1() | Checkpoint():

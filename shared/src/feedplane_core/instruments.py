@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
 
-from .decimals import Dec, decimal_text, exact_product, quotient
+from .decimals import Dec, exact_product, rounded_ratio
 from .errors import InstrumentError
 from .names import MarketType
 
@@ -59,8 +58,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
             return qty
         if self.contract_unit is ContractUnit.BASE:
             return qty if self.contract_size == "1" else exact_product(qty, self.contract_size)
-        value = quotient(Decimal(exact_product(qty, self.contract_size)), Decimal(price))
-        return decimal_text(value.normalize() if value else Decimal(0), "-", "qty")
+        return rounded_ratio((qty, self.contract_size), price)
 
 
 def pair_name(base: str, quote: str, market_type: MarketType, expiry: str = "") -> str:

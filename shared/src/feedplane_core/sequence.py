@@ -13,7 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from .adapter import TradeIds
-from .events import Event, Gap, Kline, TopOfBook, Trade
+from .events import Event, Gap, Kline, MarkPrice, TopOfBook, Trade
 from .identity import identity_of, raw_hash
 from .names import NS_PER_S, Feed, MarketType
 from .sync import event_ceiling_ns
@@ -242,6 +242,8 @@ class FeedTracker:
                 key = event.seq
             elif at_ns is not None:
                 return self._on_identified(event)  # a millisecond holds more than one quote
+        elif type(event) is MarkPrice and event.mark_price is None:
+            key += 1  # an index that comes alone is no repeat of the mark of the same millisecond
         if key > self._last_key:
             self._last_key = key
         elif key in self._keys:  # scans 4 KB; only what is late or repeated comes here

@@ -12,12 +12,11 @@ from feedplane_core.names import NS_PER_S
 from feedplane_ops.counts import Tally
 from feedplane_ops.ratelimit import WeightBudget
 
-from feedplane_collector.http1 import Answer, BodyTooLarge, HttpClient, HttpFailed
+from feedplane_collector.http_client import AT_ONCE, Answer, BodyTooLarge, HttpClient, HttpFailed
 
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 15.0
-_AT_ONCE = 8
 _DEFAULT_PENALTY_S = 30
 _MAX_PENALTY_S = 4 * 3600
 _SHARE = 0.9
@@ -60,8 +59,8 @@ class RestClient:
         self._timer = timer or clock
         self._answers = answers  # labels: (status or reason,)
         self._budget = WeightBudget(max(1, int(limits.rest_weight * _SHARE)), limits.rest_window_ns)
-        self._http = HttpClient(tls, clock, self._timer)
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._http = HttpClient(tls, clock)
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._blocked_until_ns = 0
 
     async def __aenter__(self) -> RestClient:
@@ -103,9 +102,6 @@ class RestClient:
         except HttpFailed as e:
             self._answers.add((str(e),))
             raise RestFailed(request.url, str(e)) from e
-        except OSError as e:  # refused, reset, no such host, a certificate that is not the venue's
-            self._answers.add((type(e).__name__,))
-            raise RestFailed(request.url, type(e).__name__) from e
 
     async def _wait_for_budget(self, weight: int) -> None:
         wait_ns = self._budget.reserve(min(weight, self._budget.limit), self._timer())

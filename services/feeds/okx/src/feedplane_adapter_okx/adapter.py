@@ -114,13 +114,13 @@ class Okx:
         return rest.history_request(self._rest, instrument, feed, start_ns, end_ns, after_id, detail)
 
     def decode_page(self, request: Request, body: bytes, recv_ns: int) -> Page:
-        place = View(self._places, is_strict=False).of(request.tag.instrument)
+        place = View(self._places, is_strict=False).of(request.tag.instrument, request.tag.kind)
         return rest.decode_page(request, place, body, recv_ns)
 
     def decode_body(self, tag: Tag, body: bytes, recv_ns: int) -> list[MarketEvent]:
         if tag.kind != "book_snapshot":
             raise DecodeError(tag.kind, "unknown_channel", f"{tag.feed} {tag.instrument}")
-        place = View(self._places, is_strict=False).of(tag.instrument)
+        place = View(self._places, is_strict=False).of(tag.instrument, tag.kind)
         return book.decode_body(body, place, recv_ns, int(tag.detail) if tag.detail.isdecimal() else 1)
 
     def tag_of(self, url: str) -> Tag | None:

@@ -197,7 +197,7 @@ def decode_open_interest(raw: InterestFrame, place: Place, recv_ns: int) -> list
 
 
 def decode_liquidations(
-    raw: LiquidationFrame, place_of: Callable[[str], Place | None], recv_ns: int
+    raw: LiquidationFrame, place_of: Callable[[str, str], Place | None], recv_ns: int
 ) -> list[MarketEvent]:
     """Orders of all instruments of a type; those that are not followed are left out. `buy` closes a short.
 
@@ -206,7 +206,7 @@ def decode_liquidations(
     events: list[MarketEvent] = []
     seen: Counter[tuple[str, Order]] = Counter()
     for row in raw.data:
-        place = place_of(row.instId)
+        place = place_of(row.instId, LIQUIDATION)
         if place is None:
             continue
         for order in row.details:

@@ -64,16 +64,16 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     data: list[Row]
 
 
-def decode_klines(raw: Frame, place: Place, recv_ns: int, interval_s: int) -> list[MarketEvent]:
-    return [decode_kline(row, place, recv_ns, interval_s) for row in raw.data]
+def decode_klines(raw: Frame, place: Place, recv_ns: int, interval_s: int, channel: str) -> list[MarketEvent]:
+    return [decode_kline(row, place, recv_ns, interval_s, channel) for row in raw.data]
 
 
-def decode_kline(row: Row, place: Place, recv_ns: int, interval_s: int) -> Kline:
+def decode_kline(row: Row, place: Place, recv_ns: int, interval_s: int, channel: str = CHANNEL) -> Kline:
     """Rows have no push time and no number of trades. Closed when `confirm` is 1.
 
     Source: v5 docs, "Candlesticks channel" and "Get candlesticks", read 2026-11-20.
     """
-    opened, high, low, close = positives(CHANNEL, *row[1:5])
+    opened, high, low, close = positives(channel, *row[1:5])
     return Kline(
         exchange=EXCHANGE,
         market_type=place.market,
@@ -86,7 +86,7 @@ def decode_kline(row: Row, place: Place, recv_ns: int, interval_s: int) -> Kline
         high=high,
         low=low,
         close=close,
-        volume=non_negative(row[5] if place.is_spot else row[6], CHANNEL, "volume"),
+        volume=non_negative(row[5] if place.is_spot else row[6], channel, "volume"),
         trades=None,
         is_closed=row[8] == "1",
     )

@@ -77,12 +77,12 @@ class Places:
             place = self.known[name] = Place(name, instrument.market_type, instrument)
             self.by_index.setdefault(index_of(name), {})[name] = place
 
-    def guess(self, name: str) -> Place:
+    def guess(self, name: str, channel: str) -> Place:
         """What the spelling tells of an instrument that is not known.
 
         Raises: DecodeError `unknown_instrument`.
         """
-        market = market_of(name)
+        market = market_of(name, channel)
         if market is MarketType.SPOT or self._assumed_size is None:
             return Place(name, market)
         base, _, quote = index_of(name).partition("-")
@@ -109,7 +109,7 @@ class View:
         self._is_strict = is_strict
         self._guessed: dict[str, Place] = {}
 
-    def of_index(self, index: str) -> Iterable[Place]:
+    def of_index(self, index: str, channel: str) -> Iterable[Place]:
         """The known derivatives of an index; where there is none, the index by its own name.
 
         Raises: DecodeError `unknown_instrument`.
@@ -117,23 +117,23 @@ class View:
         derivatives = self._places.by_index.get(index)
         if derivatives:
             return derivatives.values()
-        if market_of(index) is not MarketType.SPOT:
-            raise DecodeError("-", "unknown_instrument", index[:64])
+        if market_of(index, channel) is not MarketType.SPOT:
+            raise DecodeError(channel, "unknown_instrument", index[:64])
         return (Place(index, MarketType.SPOT),)
 
-    def of(self, name: str) -> Place:
+    def of(self, name: str, channel: str) -> Place:
         """Raises: DecodeError `unknown_instrument`."""
         place = self._places.known.get(name) or self._guessed.get(name)
         if place is not None:
             return place
         if self._is_strict and self._places.known:
-            raise DecodeError("-", "unknown_instrument", name[:64])
-        place = self._places.guess(name)
+            raise DecodeError(channel, "unknown_instrument", name[:64])
+        place = self._places.guess(name, channel)
         if len(self._guessed) < self._MAX_GUESSED:
             self._guessed[name] = place
         return place
 
-    def followed(self, name: str) -> Place | None:
+    def followed(self, name: str, channel: str) -> Place | None:
         """`of`, but `None` for an instrument that a live session does not know: some channels speak of all there are.
 
         Raises: DecodeError `unknown_instrument`.
@@ -141,4 +141,4 @@ class View:
         place = self._places.known.get(name)
         if place is None and self._is_strict and self._places.known:
             return None
-        return place or self.of(name)
+        return place or self.of(name, channel)

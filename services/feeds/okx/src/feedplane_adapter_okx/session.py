@@ -80,12 +80,15 @@ def _book_build(depth: int) -> Build:
     return lambda raw, place, recv_ns: book.decode_book(raw, place, recv_ns, depth)
 
 
-def _kline_build(interval_s: int) -> Build:
-    return lambda raw, place, recv_ns: klines.decode_klines(raw, place, recv_ns, interval_s)
+def _kline_build(channel: str, interval_s: int) -> Build:
+    return lambda raw, place, recv_ns: klines.decode_klines(raw, place, recv_ns, interval_s, channel)
 
 
 _FIXED |= {channel: (_book, _book_build(depth)) for channel, depth in book.DEPTHS.items()}
-_FIXED |= {klines.CHANNEL + bar: (_klines, _kline_build(seconds)) for bar, seconds in klines.BAR_SECONDS.items()}
+_FIXED |= {
+    klines.CHANNEL + bar: (_klines, _kline_build(klines.CHANNEL + bar, seconds))
+    for bar, seconds in klines.BAR_SECONDS.items()
+}
 
 
 class Session:
@@ -112,9 +115,9 @@ class Session:
         except JSON_ERRORS as error:
             raise refusal(channel, error) from None
         if build is not None:
-            return build(raw, self._view.of(name), recv_ns)
+            return build(raw, self._view.of(name, channel), recv_ns)
         if channel == derivatives.INDEX:
-            return derivatives.decode_index(raw, name, self._view.of_index(name), recv_ns)
+            return derivatives.decode_index(raw, name, self._view.of_index(name, channel), recv_ns)
         if channel == derivatives.LIQUIDATION:
             return derivatives.decode_liquidations(raw, self._view.followed, recv_ns)
         return []

@@ -69,7 +69,7 @@ def index_of(name: str) -> str:
     return f"{base}-{rest.partition('-')[0].partition('_')[0]}"
 
 
-def market_of(name: str) -> MarketType:
+def market_of(name: str, channel: str = "-") -> MarketType:
     """The market that a spelling tells.
 
     Raises: DecodeError `unknown_instrument` for an option and for what this venue cannot have.
@@ -83,7 +83,7 @@ def market_of(name: str) -> MarketType:
             return MarketType.PERP_INVERSE if parts[1] == "USD" else MarketType.PERP_LINEAR
         if len(parts[2]) == 6 and parts[2].isascii() and parts[2].isdecimal():
             return MarketType.DELIVERY
-    raise DecodeError("-", "unknown_instrument", repr(name[:_MAX_NAME]))
+    raise DecodeError(channel, "unknown_instrument", repr(name[:_MAX_NAME]))
 
 
 def unit_of(name: str) -> ContractUnit:

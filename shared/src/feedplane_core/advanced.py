@@ -6,11 +6,13 @@ All results are exact decimals rounded half-even to 18 places; nothing is comput
 from __future__ import annotations
 
 from collections import deque
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 
 from .decimals import Dec, Levels, decimal_text, quotient, total
 from .names import NS_PER_S, Aggressor
 
+_EXACT = Context(prec=160)
+"""Two products of numbers that fit Decimal(38,18), added: nothing is rounded before the quotient is."""
 _TWO = Decimal(2)
 _BPS = Decimal(10_000)
 
@@ -21,21 +23,24 @@ def _text(value: Decimal) -> Dec:
 
 def spread(bid_price: Dec, ask_price: Dec) -> Dec:
     """Ask minus bid, in quote units; exact."""
-    return _text(Decimal(ask_price) - Decimal(bid_price))
+    with localcontext(_EXACT):
+        return _text(Decimal(ask_price) - Decimal(bid_price))
 
 
 def spread_bps(bid_price: Dec, ask_price: Dec) -> Dec:
     """Spread over the mid price, in basis points."""
     bid, ask = Decimal(bid_price), Decimal(ask_price)
-    return _text(quotient((ask - bid) * _TWO * _BPS, ask + bid))
+    with localcontext(_EXACT):
+        return _text(quotient((ask - bid) * _TWO * _BPS, ask + bid))
 
 
 def microprice(bid_price: Dec, bid_qty: Dec, ask_price: Dec, ask_qty: Dec) -> Dec:
     """The mid weighted by the opposite sizes: (bid * ask_qty + ask * bid_qty) / (bid_qty + ask_qty)."""
     bid, bid_size, ask, ask_size = map(Decimal, (bid_price, bid_qty, ask_price, ask_qty))
-    if not bid_size + ask_size:
-        return _text(quotient(bid + ask, _TWO))
-    return _text(quotient(bid * ask_size + ask * bid_size, bid_size + ask_size))
+    with localcontext(_EXACT):
+        if not bid_size + ask_size:
+            return _text(quotient(bid + ask, _TWO))
+        return _text(quotient(bid * ask_size + ask * bid_size, bid_size + ask_size))
 
 
 def imbalance(bids: Levels, asks: Levels, depth: int) -> Dec:
@@ -46,9 +51,10 @@ def imbalance(bids: Levels, asks: Levels, depth: int) -> Dec:
 
 
 def _ratio(plus: Decimal, minus: Decimal) -> Dec:
-    if not plus + minus:
-        return "0"
-    return _text(quotient(plus - minus, plus + minus))
+    with localcontext(_EXACT):
+        if not plus + minus:
+            return "0"
+        return _text(quotient(plus - minus, plus + minus))
 
 
 class TradeWindow:

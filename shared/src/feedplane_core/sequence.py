@@ -16,12 +16,14 @@ from .adapter import TradeIds
 from .events import Event, Gap, Kline, MarkPrice, TopOfBook, Trade
 from .identity import identity_of, raw_hash
 from .names import NS_PER_S, Feed, MarketType
-from .sync import event_ceiling_ns
+from .sync import event_ceiling_ns, event_floor_ns
 
 REMEMBERED_IDENTITIES = 1_000
 REMEMBERED_KEYS = 1 << 9
 """Of feeds that are told apart by number or time: what a venue re-sends, or a second socket brings, is younger than so many messages."""
 MAX_OPEN_RANGES = 256
+_SET_BACK_NS = 60 * NS_PER_S
+"""No message is so late: the venue's clock was set back."""
 _LATE_BEAT = 1.6  # of the venue's own cadence: one missed beat is 2.0, jitter of a healthy feed stays below 1.5
 
 
@@ -67,6 +69,7 @@ class FeedTracker:
         self._last_ns: int | None = None  # floor of the newest event
         self._last_event_ns: int | None = None  # newest venue time
         self._last_id: int | None = None  # newest trade id; of klines the newest time at which one closed
+        self._first_id: int | None = None  # oldest trade id that came; None after a predecessor, who had them all
         self._missing: OrderedDict[int, tuple[int, Gap]] = (
             OrderedDict()
         )  # first missing id -> (last missing id, its gap)
@@ -74,6 +77,7 @@ class FeedTracker:
         self._last_key = -1
         self._keys = array("q")  # the newest keys, a ring: boxed in a set they would be ten times as large
         self._turn = 0
+        self._below = 0  # keys in a row that were new and yet below the greatest
         self._open: Gap | None = None
         self._closed_klines: dict[int, int] = {}  # interval_s -> open_ns of the last closed one
         self._open_klines: dict[int, tuple[int, int]] = {}  # interval_s -> (open_ns, time) of the newest open one
@@ -134,7 +138,7 @@ class FeedTracker:
             return self._on_identified(trade)
         last = self._last_id
         if last is None:
-            self._last_id = number
+            self._last_id = self._first_id = number
             return self._accept(trade)
         if number == last + 1:
             self._last_id = number
@@ -149,13 +153,30 @@ class FeedTracker:
             return repaired
         if self._is_newer_than_all(trade):
             return self._accept_new_count(trade, number)
+        if self._first_id is not None and number < self._first_id:
+            return self._accept_before_first(trade, number, self._first_id)
         return DUPLICATE
+
+    def _accept_before_first(self, trade: Trade, number: int, first: int) -> Tracked:
+        """The feed began out of order: this one is older than the first that came, and what lies between may come yet."""
+        self._first_id = number
+        if number + 1 == first:
+            return NEW
+        at_ns = event_floor_ns(trade)
+        gap = self._gap("sequence", at_ns, trade.ts_recv_ns, number + 1, first - 1, "closed", trade.ts_recv_ns)
+        self._remember_missing(number + 1, first - 1, gap)
+        return Tracked(True, (gap,))
+
+    def _remember_missing(self, first: int, last: int, gap: Gap) -> None:
+        if len(self._missing) >= MAX_OPEN_RANGES:
+            self._missing.popitem(last=False)
+        self._missing[first] = (last, gap)
 
     def _accept_new_count(self, trade: Trade, number: int) -> Tracked:
         """Newer than all we have seen and yet numbered lower: the venue began to count anew."""
         from_ns = self._floor(trade.ts_recv_ns)
         gap = self._gap("sequence_reset", from_ns, event_ceiling_ns(trade), None, None, "closed", trade.ts_recv_ns)
-        self._last_id = number
+        self._last_id = self._first_id = number
         self._missing.clear()
         self._open = None
         self._note(trade)
@@ -176,9 +197,7 @@ class FeedTracker:
             trade.ts_recv_ns,
         )
         closed = self._close_open(trade, repaired=True)  # the numbered gap says it more exactly
-        if len(self._missing) >= MAX_OPEN_RANGES:
-            self._missing.popitem(last=False)
-        self._missing[first] = (last, gap)
+        self._remember_missing(first, last, gap)
         self._note(trade)
         return Tracked(True, (gap, *closed))
 
@@ -246,11 +265,11 @@ class FeedTracker:
             key += 1  # an index that comes alone is no repeat of the mark of the same millisecond
         if key > self._last_key:
             self._last_key = key
+            self._below = 0
         elif key in self._keys:  # scans 4 KB; only what is late or repeated comes here
             return DUPLICATE
-        elif self._is_newer_than_all(event) or key < min(self._keys):
-            self._last_key = key  # numbers began anew, or the venue's clock was set back
-            self._last_event_ns = None
+        else:
+            self._accept_below(at_ns)
         self._remember(key)
         if self._late_ns is not None and self._is_late(event) and self._open is None:
             from_ns = self._floor(event.ts_recv_ns)
@@ -261,6 +280,15 @@ class FeedTracker:
             self._note(event)
             return NEW
         return self._accept(event)
+
+    def _accept_below(self, at_ns: int | None) -> None:
+        """A new key below the greatest: late, or numbers began anew, or the venue's clock was set back."""
+        self._below += 1
+        if self._below >= REMEMBERED_KEYS:  # nothing of the old count is remembered any more
+            self._last_key = max(self._keys)
+            self._below = 0
+        if at_ns is not None and self._last_event_ns is not None and self._last_event_ns - at_ns > _SET_BACK_NS:
+            self._last_event_ns = None
 
     def _remember(self, key: int) -> None:
         if len(self._keys) < REMEMBERED_KEYS:

@@ -93,6 +93,7 @@ class BookSync:
         self._max_depth = rule.max_depth
         self._defers = defers
         self._bad_snapshots = 0  # in a row
+        self._contained_ns: int | None = None  # floor of the newest held diff that the snapshot at hand contains
 
     @property
     def is_verified(self) -> bool:
@@ -224,7 +225,9 @@ class BookSync:
         if verdict is Verdict.GAP:
             return Verdict.GAP
         for _ in range(kept):
-            self._discard(held.popleft())
+            contained = held.popleft()
+            self._contained_ns = event_floor_ns(contained)
+            self._discard(contained)
         return Verdict.APPLY
 
     def _install(self, snapshot: BookSnapshot) -> None:
@@ -235,10 +238,21 @@ class BookSync:
             self._max_depth = snapshot.depth  # what this subscription maintains; a recording's may be another than ours
         self._snapshot = snapshot if self.rule.sequenced else None
         self._crossed = 0
-        self._last_ns = event_floor_ns(snapshot)
+        self._last_ns = self._floor_of(snapshot)
         self._last_event_ns = snapshot.ts_event_ns
         self.counts.applied += 1
         self.near = 0
+
+    def _floor_of(self, snapshot: BookSnapshot) -> int:
+        """A time that is not after the snapshot's content.
+
+        One that was asked for and bears no time is older than its arrival: as old as a diff that it contains, or as what was had before.
+        """
+        contained_ns, self._contained_ns = self._contained_ns, None
+        if snapshot.ts_event_ns is not None or self.rule.source is SnapshotSource.SOCKET:
+            return event_floor_ns(snapshot)
+        known = [ns for ns in (contained_ns, self._last_ns) if ns is not None]
+        return min(max(known), snapshot.ts_recv_ns) if known else snapshot.ts_recv_ns
 
     def settle(self) -> int:
         """Work in what was deferred; returns how near to the best it came. A book that is crossed then is judged diff by diff from here on."""

@@ -109,3 +109,16 @@ async def test_at_the_start_a_venue_that_refuses_is_waited_for(tmp_path: Path) -
 
     assert verdict.is_clean, verdict.text()
     assert took_s >= 0.8
+
+
+async def test_a_call_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    async with plane(tmp_path, "binance_spot", feeds=FEEDS) as (sim, collector):
+        await collector.synced()
+        await sim.fault("rest_slow:delay=12s")
+        requests = (await sim.counts())["requests"]
+        await sim.fault("seq_jump:n=5000,symbol=BTCUSDT")
+        await collector.when(lambda s: s["books"]["synced"] == 1)
+        async with asyncio.timeout(5):
+            while (await sim.counts())["requests"] == requests:
+                await asyncio.sleep(0.05)
+        assert await collector.stop() < 2.0

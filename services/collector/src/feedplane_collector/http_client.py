@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
+from threading import Thread
 from time import monotonic
 from typing import Final, NamedTuple
 
@@ -45,7 +46,6 @@ class HttpClient:
     def __init__(self, tls: ssl.SSLContext, stamp: Callable[[], int]) -> None:
         self._stamp = stamp
         self._pool = urllib3.PoolManager(num_pools=4, maxsize=AT_ONCE, headers=_HEADERS, ssl_context=tls, retries=False)
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="rest")
 
     async def request(
         self,
@@ -60,11 +60,10 @@ class HttpClient:
         """One call, within `within_s` in all. Raises: HttpFailed, TimeoutError."""
         call = partial(self._call, method, url, dict(headers), body, max_body_bytes, within_s)
         async with asyncio.timeout(within_s):
-            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+            return await _in_thread(call)
 
     def close(self) -> None:
-        """Drop idle connections; a call that is under way ends by its own deadline."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Drop idle connections; a call that is under way ends by its own deadline, or with the process."""
         self._pool.clear()
 
     def _call(
@@ -102,6 +101,32 @@ class HttpClient:
             raise HttpFailed(type(e).__name__) from e
         fields = {name.lower(): value for name, value in answer.headers.items()}
         return Answer(answer.status, fields, content, recv_ns)
+
+
+async def _in_thread(call: Callable[[], Answer]) -> Answer:
+    """Run one call in a thread of its own. Not in an executor: the interpreter waits for those at its end, and a venue that hangs would hold up a stop for seconds."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Answer] = loop.create_future()
+
+    def settle(answer: Answer | None, error: Exception | None) -> None:
+        if done.done():  # given up meanwhile
+            return
+        if error is not None:
+            done.set_exception(error)
+        elif answer is not None:
+            done.set_result(answer)
+
+    def run() -> None:
+        answer, failed = None, None
+        try:
+            answer = call()
+        except Exception as e:  # carried over to whoever waits
+            failed = e
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, answer, failed)
+
+    Thread(target=run, name="rest", daemon=True).start()
+    return await done
 
 
 def _read(answer: urllib3.BaseHTTPResponse, max_bytes: int, ends: float) -> bytes:

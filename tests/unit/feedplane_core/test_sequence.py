@@ -301,3 +301,15 @@ def test_opaque_ids_and_ids_of_orders_are_remembered() -> None:
 
     assert len(run.kept) == 2
     assert len(liquidations.kept) == 2
+
+
+def test_a_venue_that_counted_anew_while_we_were_down_is_not_taken_for_an_echo() -> None:
+    resumed = tracker()
+    resumed.resume(T0_NS + 100 * MS, 500, "restart")
+
+    repeated = resumed.on_event(trade(499, at=90))
+    anew = resumed.on_event(trade(3, at=200))
+
+    assert not repeated.is_new
+    assert anew.is_new
+    assert "sequence_reset" in [gap.reason for gap in anew.gaps]

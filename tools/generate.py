@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import yaml
-from feedplane_core.names import EXCHANGES
+from feedplane_core.adapter import Offers
+from feedplane_core.names import BOOK_FEEDS, EXCHANGES, Feed, MarketType
 from feedplane_ddl.dictionary import render_markdown as render_dictionary
 from feedplane_feedset.crd import render_crd
 from feedplane_feedset.reference import render_reference
@@ -34,9 +36,38 @@ def crd_text() -> str:
     return f"# {_NOTE}\n" + yaml.dump(document, Dumper=_PlainDumper, sort_keys=False, width=140, allow_unicode=True)
 
 
+def venues_text() -> str:
+    """What each venue carries, from the adapters themselves."""
+    lines = [
+        "# Venues",
+        "",
+        f"<!-- {_NOTE} -->",
+        "",
+        "`live`: by socket. `polled`: by REST on a timer. `book`: made by the collector from the synced book. `+h`: REST history for backfill. Empty: the venue publishes no such",
+        "thing, or its README says why it is left out.",
+        "",
+        "| venue | markets | " + " | ".join(Feed) + " |",
+        "|---|---|" + "---|" * len(Feed),
+    ]
+    for name in existing_exchanges():
+        offers = entry_points(group="feedplane.adapters")[name].load().offers
+        cells = [_carried(offers, feed) for feed in Feed]
+        markets = ", ".join(f"`{market}`" for market in MarketType if market in offers.markets)
+        lines.append(f"| [`{name}`](../services/feeds/{name}/README.md) | {markets} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _carried(offers: Offers, feed: Feed) -> str:
+    offer = offers.feeds.get(feed)
+    if offer is None or not (offer.live or offer.polled):
+        return "book" if feed in BOOK_FEEDS and Feed.OB_DIFFS in offers.feeds else ""
+    return ("live" if offer.live else "polled") + (" +h" if offer.history else "")
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "docs/feedset.md": render_reference,
     "docs/data-dictionary.md": render_dictionary,
+    "docs/venues.md": venues_text,
     "operator/crd/feedset.yaml": crd_text,
 }
 

@@ -1,0 +1,7 @@
+"""Bitfinex as a simulated venue: the other side of the wire, written from the venue's documents and not from the adapter."""
+
+from .dialect import BitfinexDialect
+
+DIALECT = BitfinexDialect
+
+__all__ = ["DIALECT", "BitfinexDialect"]

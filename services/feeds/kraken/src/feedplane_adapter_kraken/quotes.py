@@ -6,7 +6,7 @@ import msgspec
 from feedplane_core.events import MarketEvent, TopOfBook
 from feedplane_core.names import NS_PER_S, MarketType
 
-from .wire import EXCHANGE, Kind, Name, Number, iso_ns, size_of
+from .wire import EXCHANGE, Kind, Name, Number, iso_ns, sizes_of
 
 CHANNEL = "ticker"
 _NO_TIME_BEFORE_NS = 86_400 * NS_PER_S
@@ -40,6 +40,7 @@ def decode_quotes(frame: Frame, recv_ns: int) -> list[MarketEvent]:
         at_ns = iso_ns(row.timestamp, CHANNEL) if row.timestamp else None
         if at_ns is not None and at_ns < _NO_TIME_BEFORE_NS:
             continue
+        bid, bid_qty, ask, ask_qty = sizes_of(CHANNEL, row.bid, row.bid_qty, row.ask, row.ask_qty)
         events.append(
             TopOfBook(
                 exchange=EXCHANGE,
@@ -47,10 +48,10 @@ def decode_quotes(frame: Frame, recv_ns: int) -> list[MarketEvent]:
                 instrument=row.symbol,
                 ts_event_ns=at_ns,
                 ts_recv_ns=recv_ns,
-                bid_price=size_of(row.bid, CHANNEL, "bid"),
-                bid_qty=size_of(row.bid_qty, CHANNEL, "bid_qty"),
-                ask_price=size_of(row.ask, CHANNEL, "ask"),
-                ask_qty=size_of(row.ask_qty, CHANNEL, "ask_qty"),
+                bid_price=bid,
+                bid_qty=bid_qty,
+                ask_price=ask,
+                ask_qty=ask_qty,
             )
         )
     return events

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
-from feedplane_core.decimals import Dec, check_levels, non_negative, plain, positive
+from feedplane_core.decimals import Dec, Levels, are_plain, check_levels, non_negative, plain, positive
 from feedplane_core.errors import DecodeError
 from feedplane_core.names import NS_PER_MS, NS_PER_S
 
@@ -75,15 +75,22 @@ def size_of(value: Number, channel: str, field: str = "qty") -> Dec:
     return non_negative(text_of(value, channel, field), channel, field)
 
 
-def levels_of(levels: list[Level], channel: str) -> list[tuple[Dec, Dec]]:
+def levels_of(levels: list[Level], channel: str) -> Levels:
     """`[(price, qty), ...]` as sent. Raises: DecodeError."""
-    pairs = [(level.price, level.qty) for level in levels]
-    try:
-        if check_levels(pairs, channel) is pairs:
-            return pairs
-    except DecodeError:  # an int is no text, and most often is the 0 of a removed level
-        pass
-    return [(price_of(price, channel), size_of(qty, channel)) for price, qty in pairs]
+    pairs = [
+        (
+            level.price if type(level.price) is str else price_of(level.price, channel),
+            level.qty if type(level.qty) is str else text_of(level.qty, channel, "qty"),
+        )
+        for level in levels
+    ]
+    return check_levels(pairs, channel)
+
+
+def sizes_of(channel: str, *values: Number) -> Sequence[Dec]:
+    """`size_of` for several numbers of one message, at the price of one."""
+    texts = [value if type(value) is str else text_of(value, channel, "number") for value in values]
+    return texts if are_plain(*texts) else [non_negative(text, channel, "number") for text in texts]
 
 
 def trimmed(text: Dec) -> Dec:

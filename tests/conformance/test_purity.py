@@ -12,8 +12,8 @@ _STANDARD = (
     "__future__ base64 binascii collections dataclasses datetime decimal enum functools gzip hashlib itertools json math operator re string struct types "
     "typing urllib.parse zlib"
 )
-PURE = frozenset(_STANDARD.split(" ")) | {"msgspec", "orjson", "feedplane_core"}
-"""Modules without I/O, clock or environment. `datetime` is for parsing; its clocks are forbidden below. `gzip` is for payloads."""
+PURE = frozenset(_STANDARD.split(" ")) | {"msgspec", "orjson", "feedplane_core", "google.protobuf"}
+"""Modules without I/O, clock or environment. `datetime` is for parsing; its clocks are forbidden below. `gzip` and protobuf are for payloads."""
 IMPURE_CALLS = frozenset({"now", "utcnow", "today", "open", "print", "input", "eval", "exec", "__import__"})
 
 

@@ -120,7 +120,7 @@ class Session:
             return []
         if self._is_live:
             self._heartbeats.on_frame(chan_id, recv_ns)
-            if kind == HEARTBEAT and self._heartbeats.has_silent(recv_ns):
+            if kind == HEARTBEAT and self._heartbeats.found_silent(recv_ns):
                 self._actions.append(Reconnect("heartbeat_missing"))
         if kind == HEARTBEAT:
             return []

@@ -77,6 +77,9 @@ class Heartbeats:
     def forget(self, chan_id: int) -> None:
         self._heard_ns.pop(chan_id, None)
 
-    def has_silent(self, recv_ns: int) -> bool:
-        """Whether some channel has been silent for too long while others spoke."""
-        return any(recv_ns - heard_ns > SILENT_NS for heard_ns in self._heard_ns.values())
+    def found_silent(self, recv_ns: int) -> bool:
+        """Whether some channel has been silent for too long while others spoke; told once, then they begin anew."""
+        if not any(recv_ns - heard_ns > SILENT_NS for heard_ns in self._heard_ns.values()):
+            return False
+        self._heard_ns.clear()
+        return True

@@ -25,6 +25,7 @@ from feedplane_core.instruments import Instrument
 from feedplane_core.names import Feed, MarketType
 
 from . import book, futures, plan, rest, symbols
+from .directory import Directory
 from .klines import INTERVALS_S
 from .session import KrakenSession
 from .wire import EXCHANGE
@@ -81,7 +82,7 @@ class Kraken:
         chosen = _switches(options)
         self._book_depth = int(chosen["book_depth"])
         self._drops_blocks = chosen["block_trades"] == "drop"
-        self._directory = symbols.Directory(options.assume_contract_size)
+        self._directory = Directory(options.assume_contract_size)
 
     def instruments_requests(self) -> list[Request]:
         return rest.instruments_requests(self._rest, self._futures_rest)

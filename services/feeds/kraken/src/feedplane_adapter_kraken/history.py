@@ -10,7 +10,8 @@ from feedplane_core.events import FundingRate, Trade
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import NS_PER_MS, Aggressor
 
-from .symbols import FUNDING_INTERVAL_S, base_qty
+from .directory import base_qty
+from .symbols import FUNDING_INTERVAL_S
 from .wire import EXCHANGE, Ms, Name, Number, iso_ns, price_of, text_of
 
 EXECUTIONS = "executions"

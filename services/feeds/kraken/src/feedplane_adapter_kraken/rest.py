@@ -12,10 +12,11 @@ from feedplane_core.events import FundingRate, Kline, MarketEvent, Trade
 from feedplane_core.instruments import ContractUnit, Instrument
 from feedplane_core.names import NS_PER_MS, NS_PER_S, Feed, MarketType
 
+from .directory import Directory, base_qty
 from .history import ExecutionsBody, RatesBody, decode_execution, decode_rate
 from .klines import CHANNEL as OHLC
 from .klines import CHARTS, INTERVALS_S, ChartBody, RestRow, decode_chart, decode_rows
-from .symbols import Directory, base_qty, rest_name, result_of
+from .symbols import rest_name, result_of
 from .trades import CHANNEL as TRADES
 from .trades import RestRow as TradeRow
 from .trades import decode_row

@@ -9,10 +9,10 @@ from feedplane_core.adapter import Action, Connection, Frame, Send, Tag
 from feedplane_core.errors import DecodeError
 from feedplane_core.events import MarketEvent
 
-from . import book, futures, klines, quotes, symbols, trades
+from . import book, futures, klines, quotes, symbols, tickers, trades
 from .acks import Acks
+from .directory import Directory
 from .plan import SPOT, system_of
-from .symbols import Directory
 from .wire import JSON_ERRORS, decoder, decoding, refusal
 
 _SPOT = b'{"channel":"'
@@ -60,7 +60,7 @@ _fill = decoder(futures.Fill)
 _fills = decoder(futures.FillSnapshot)
 _whole_book = decoder(futures.WholeBook)
 _change = decoder(futures.Change)
-_ticker = decoder(futures.Ticker)
+_ticker = decoder(tickers.Ticker)
 
 
 class KrakenSession:
@@ -216,4 +216,4 @@ class KrakenSession:
 
     def _on_ticker(self, frame: Frame, recv_ns: int) -> list[MarketEvent]:
         ticker = _ticker(frame)
-        return futures.decode_ticker(ticker, self._directory.contract(ticker.product_id, futures.TICKER), recv_ns)
+        return tickers.decode_ticker(ticker, self._directory.contract(ticker.product_id, tickers.TICKER), recv_ns)

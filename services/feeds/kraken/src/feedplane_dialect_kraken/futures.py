@@ -32,7 +32,7 @@ from feedplane_core.events import (
 )
 from feedplane_core.names import NS_PER_MS, Aggressor, Feed, Liquidated, MarketType
 
-from .spot import BaseStream
+from .channel import BaseStream
 from .text import EXCHANGE, base_text, level_objects, ms, number, scientific, shortest, wire_levels
 
 _REAL_TIME_NS = 20 * NS_PER_MS

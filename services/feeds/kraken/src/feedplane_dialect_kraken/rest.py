@@ -12,6 +12,7 @@ from feedplane_core.events import Event, FundingRate, Kline, Trade
 from feedplane_core.names import NS_PER_S, MarketType
 
 from . import futures, spot
+from .candles import kline_event
 from .listing import asset_pair, contract_object, of_system
 from .text import EXCHANGE, is_inverse, is_spot, iso, ms, number, scientific, shortest
 
@@ -114,7 +115,7 @@ def ohlc(request: RestRequest, venue: Venue) -> RestReply:
     events = []
     for candle in candles:
         is_closed = candle is not candles[-1] or _is_settled(candle, request.now_ns)
-        kline = spot.kline_event(market, candle, None, request.now_ns, is_closed=is_closed)
+        kline = kline_event(market, candle, None, request.now_ns, is_closed=is_closed)
         names = ("open", "high", "low", "close", "volume")
         events.append(msgspec.structs.replace(kline, **{name: _whole(getattr(kline, name)) for name in names}))
     closed = [candle for candle, event in zip(candles, events, strict=True) if event.is_closed]
@@ -173,7 +174,7 @@ def charts(request: RestRequest, venue: Venue, symbol: str, resolution: str) -> 
     candles = [c for c in market.candles(interval_s, start_ns, end_ns, _MAX_CHARTS) if c.trades]
     rows, events = [], []
     for candle in candles:
-        kline = spot.kline_event(market, candle, None, request.now_ns, is_closed=_is_settled(candle, request.now_ns))
+        kline = kline_event(market, candle, None, request.now_ns, is_closed=_is_settled(candle, request.now_ns))
         events.append(msgspec.structs.replace(kline, trades=None))
         row = {"time": ms(candle.open_ns), "open": kline.open, "high": kline.high, "low": kline.low}
         rows.append(row | {"close": kline.close, "volume": kline.volume})

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from zlib import crc32
 
 import msgspec
 import orjson
 from feedplane_core.dialect import (
     Beat,
-    CandleMoved,
     DepthBatch,
     Happening,
     LevelInts,
@@ -22,9 +20,11 @@ from feedplane_core.dialect import (
     Venue,
     Want,
 )
-from feedplane_core.events import BookSnapshot, DepthDiff, Kline, MarketEvent, TopOfBook, Trade
+from feedplane_core.events import BookSnapshot, DepthDiff, MarketEvent, TopOfBook, Trade
 from feedplane_core.names import NS_PER_MS, NS_PER_S, Aggressor, Feed, MarketType
 
+from .candles import Candles
+from .channel import BaseStream, frame_of
 from .listing import of_system, pair_object
 from .text import EXCHANGE, iso, level_objects, micro, number, shortest, wire_levels
 
@@ -32,33 +32,8 @@ DEPTHS = (10, 25, 100, 500, 1000)
 MINUTES = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
 _REAL_TIME_NS = 20 * NS_PER_MS
 _CHECKED = 10
-_TOLD_TRADES, _TOLD_CANDLES = 50, 5
+_TOLD_TRADES = 50
 _SPOT = MarketType.SPOT
-
-
-class BaseStream(ABC):
-    """What every channel shares: its place, and that no channel but `book` carries a checksum."""
-
-    feeds: frozenset[Feed] = frozenset()
-
-    def __init__(self, venue: Venue, instrument: str, *wants: Want) -> None:
-        self.instrument = instrument
-        self.wants = wants
-        self._now: Callable[[], int] = venue.now_ns
-        self._market: Market = venue.markets[instrument]
-
-    def welcome(self, now_ns: int) -> Sequence[Message]:
-        return ()
-
-    @abstractmethod
-    def on(self, happening: Happening, now_ns: int) -> Sequence[Message]: ...
-
-    def with_wrong_checksum(self, message: Message) -> Message | None:
-        return None
-
-
-def _frame(channel: str, kind: str, data: object, **more: object) -> bytes:
-    return orjson.dumps({"channel": channel, "type": kind, **more, "data": data})
 
 
 def trade_event(market: Market, trade: TradeDone, now_ns: int) -> Trade:
@@ -107,7 +82,7 @@ class Trades(BaseStream):
             }
             for trade, event in zip(trades, events, strict=True)
         ]
-        return Message(payload=_frame("trade", kind, data), events=tuple(events))
+        return Message(payload=frame_of("trade", kind, data), events=tuple(events))
 
 
 class Tickers(BaseStream):
@@ -141,7 +116,7 @@ class Tickers(BaseStream):
         row: dict[str, object] = {"symbol": self.instrument, "bid": number(bid), "bid_qty": number(bid_qty)}
         row |= {"ask": number(ask), "ask_qty": number(ask_qty), "last": start, "volume": 0.0, "vwap": start}
         row |= {"low": start, "high": start, "change": 0.0, "change_pct": 0.0, "trades": 0, "timestamp": iso(ts_ns)}
-        return Message(payload=_frame("ticker", kind, [row]), events=(event,))
+        return Message(payload=frame_of("ticker", kind, [row]), events=(event,))
 
 
 class Book(BaseStream):
@@ -206,7 +181,7 @@ class Book(BaseStream):
                 asks=wire_asks,
                 checksum=checksum,
             )
-        payload = _frame("book", kind, [row | {"checksum": checksum, "timestamp": iso(ts_ns)}])
+        payload = frame_of("book", kind, [row | {"checksum": checksum, "timestamp": iso(ts_ns)}])
         return Message(payload=payload, events=(event,))
 
     def _checksum(self) -> int:
@@ -221,81 +196,6 @@ class Book(BaseStream):
         right = body["data"][0]["checksum"]
         payload = message.payload.replace(b'"checksum":%d' % right, b'"checksum":%d' % (right ^ 1))
         return msgspec.structs.replace(message, payload=payload)
-
-
-def kline_event(market: Market, candle: CandleMoved, ts_event_ns: int | None, now_ns: int, *, is_closed: bool) -> Kline:
-    prices = [shortest(market.price_text(ticks)) for ticks in (candle.open, candle.high, candle.low, candle.close)]
-    return Kline(
-        exchange=EXCHANGE,
-        market_type=market.listing.market_type,
-        instrument=candle.instrument,
-        ts_event_ns=ts_event_ns,
-        ts_recv_ns=now_ns,
-        open_ns=candle.open_ns,
-        interval_s=candle.interval_s,
-        open=prices[0],
-        high=prices[1],
-        low=prices[2],
-        close=prices[3],
-        volume=shortest(market.qty_text(candle.volume)),
-        trades=candle.trades,
-        is_closed=is_closed,
-    )
-
-
-class Candles(BaseStream):
-    """`ohlc`: on subscribing the last few; then the newest as trades change it. Nothing says that one is closed but the one that follows it."""
-
-    feeds = frozenset({Feed.KLINES})
-
-    def __init__(self, venue: Venue, instrument: str, minutes: int) -> None:
-        super().__init__(venue, instrument, Want(kind=CandleMoved, instrument=instrument, interval_s=60 * minutes))
-        self._interval_s = 60 * minutes
-        self._told: Kline | None = None
-
-    def welcome(self, now_ns: int) -> Sequence[Message]:
-        known = self._market.candles(self._interval_s, 0, 1 << 62, _TOLD_CANDLES)
-        candles = [candle for candle in known if candle.trades]
-        if not candles:
-            return ()
-        ts_ns = self._now()
-        events = [
-            kline_event(self._market, candle, ts_ns, now_ns, is_closed=candle is not candles[-1]) for candle in candles
-        ]
-        self._told = events[-1]
-        return (self._message("snapshot", events, ts_ns, tuple(events)),)
-
-    def on(self, happening: Happening, now_ns: int) -> Sequence[Message]:
-        if not isinstance(happening, CandleMoved) or not happening.trades:
-            return ()
-        event = kline_event(self._market, happening, happening.ts_ns, now_ns, is_closed=False)
-        told, self._told = self._told, event
-        if told is not None and (told.open_ns, told.trades) == (event.open_ns, event.trades):
-            return ()
-        meant: tuple[MarketEvent, ...] = (event,)
-        if told is not None and told.open_ns < event.open_ns:
-            closed = msgspec.structs.replace(told, is_closed=True, ts_event_ns=happening.ts_ns, ts_recv_ns=now_ns)
-            meant = (closed, event)
-        return (self._message("update", [event], happening.ts_ns, meant),)
-
-    def _message(self, kind: str, candles: list[Kline], ts_ns: int, meant: tuple[MarketEvent, ...]) -> Message:
-        data = [
-            {
-                "symbol": self.instrument,
-                "open": number(candle.open),
-                "high": number(candle.high),
-                "low": number(candle.low),
-                "close": number(candle.close),
-                "trades": candle.trades,
-                "volume": number(candle.volume),
-                "vwap": number(candle.close),
-                "interval_begin": iso(candle.open_ns, 9),
-                "interval": self._interval_s // 60,
-                "timestamp": iso(candle.open_ns + self._interval_s * NS_PER_S),
-            }
-            for candle in candles
-        ]
-        return Message(payload=_frame("ohlc", kind, data, timestamp=iso(ts_ns, 9)), events=meant)
 
 
 class _OfNone:
@@ -342,7 +242,7 @@ class Instruments(_OfNone):
 
     def _message(self, kind: str, markets: list[Market]) -> Message:
         data = {"assets": [], "pairs": [pair_object(market) for market in markets]}
-        return Message(payload=_frame("instrument", kind, data))
+        return Message(payload=frame_of("instrument", kind, data))
 
 
 def open_stream(topic: str, venue: Venue) -> BaseStream | Heartbeats | Instruments | None:

@@ -15,7 +15,7 @@ PYTEST := $(BIN)/pytest
 JOBS ?= 2
 FILE ?= examples/quickstart.yaml
 
-.PHONY: help setup run test test-fast conformance faults soak check format lint types generate bench record clean
+.PHONY: help setup run test test-fast conformance faults check format lint types generate bench record clean
 
 help: ## List every target with one line each
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | column -t -s '|'

@@ -19,7 +19,7 @@ class Peer:
     def __init__(
         self,
         exchange: str,
-        instruments: Any,
+        instruments: list[Any],
         subscription: dict[str, list[str]],
         answers: list[tuple[str, bytes]],
         *,
@@ -31,7 +31,8 @@ class Peer:
         logging.getLogger("feedhandler").setLevel(logging.CRITICAL)
         self.counts: Counter[str] = Counter()
         bodies = {url: body.decode() for url, body in answers}
-        HTTPSync.read = lambda *_args, **_kwargs: instruments  # type: ignore[method-assign]
+        listings = iter(instruments)  # asked for one after the other, as they were recorded
+        HTTPSync.read = lambda *_args, **_kwargs: next(listings)  # type: ignore[method-assign]
 
         async def read(_self: object, url: str, **_kwargs: object) -> str:
             return bodies[url]
@@ -72,6 +73,12 @@ class _Connection:
         self.subscription: dict[str, list[str]] = {}
 
     async def write(self, *_: object) -> None: ...
+
+
+def listings_of(instruments_file_text: str) -> list[Any]:
+    """The bodies that name the venue's instruments, in the order in which they were asked for."""
+    lines = [line for line in instruments_file_text.splitlines() if line.startswith("http")]
+    return [orjson.loads(line.partition(" -> ")[2].partition(": ")[2]) for line in lines]
 
 
 def subscription_of(instruments_file_text: str) -> dict[str, list[str]]:

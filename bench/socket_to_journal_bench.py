@@ -15,7 +15,6 @@ import tempfile
 from pathlib import Path
 from time import perf_counter, time_ns
 
-import orjson
 import uvloop
 from adapters_bench import build_pipeline, load_books
 from captures import binance_loops, capture_files, frames, rest_answers
@@ -25,7 +24,7 @@ from feedplane_collector.transport import SocketLibrary, choose_transport
 from feedplane_core.names import NS_PER_MS, NS_PER_S, Feed, Mode
 from feedplane_journal.segments import Budget, JournalWriter, SegmentMeta
 from firehose import firehose
-from peers import Peer, subscription_of
+from peers import Peer, listings_of, subscription_of
 from results import Row
 
 _CLIENT_CORE, _SERVER_CORE = 0, 1
@@ -96,7 +95,7 @@ def _our_rate(
 async def _ours(
     url: str, library: SocketLibrary, bodies: list[bytes], answers: list[tuple[str, bytes]], count: int
 ) -> float:
-    pipeline, columns, source = build_pipeline("binance_futures", bodies)
+    pipeline, columns, source = build_pipeline("binance_futures", bodies, [])
     load_books(pipeline, answers, 1)
     clock = ReceiveClock(time_ns)
     done = asyncio.Event()
@@ -167,8 +166,9 @@ def _peer_rate(url: str, listing_text: str, answers: list[tuple[str, bytes]], co
 async def _peer(url: str, listing_text: str, answers: list[tuple[str, bytes]], count: int, *, reads_top: bool) -> float:
     from websockets.asyncio.client import connect
 
-    instruments = orjson.loads(listing_text.splitlines()[0].partition(": ")[2])
-    peer = Peer("BINANCE_FUTURES", instruments, subscription_of(listing_text), answers, reads_top=reads_top)
+    peer = Peer(
+        "BINANCE_FUTURES", listings_of(listing_text), subscription_of(listing_text), answers, reads_top=reads_top
+    )
     # As cryptofeed opens and reads it (connection.py), compression off as in its Binance futures options.
     socket = await connect(url, compression=None, max_size=2**23, max_queue=None, ping_interval=10, ping_timeout=None)
     seen = 0

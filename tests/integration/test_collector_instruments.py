@@ -77,12 +77,17 @@ async def test_symbols_follow_the_config_file_also_after_a_reconnect(tmp_path: P
         await sim.fault("cut")
         await collector.when(lambda s: s["sockets"]["disconnects"] >= sockets)
         await collector.synced(2)
-        cut = max(row["ts_recv_ns"] for row in collector.rows("status") if row["status"] == "disconnected")
+        await collector.when(lambda _: _cuts(collector))
+        cut = max(_cuts(collector))
         await collector.when(lambda _: all(_trades_since(collector, name, cut) for name in (second, third)))
         verdict = await finish(sim, collector)
 
     assert verdict.is_clean, verdict.text()
     assert not _trades_since(collector, first, cut)
+
+
+def _cuts(collector: Collector) -> list[int]:
+    return [row["ts_recv_ns"] for row in collector.rows("status") if row["status"] == "disconnected"]
 
 
 def _symbols(selection: dict[str, Any]) -> dict[str, Any]:
@@ -130,6 +135,7 @@ async def test_a_config_file_that_cannot_be_read_changes_nothing(tmp_path: Path)
     assert status["instruments"] == 2
 
 
+@pytest.mark.slow
 async def test_a_halted_instrument_is_not_taken_for_a_dead_one(tmp_path: Path) -> None:
     async with plane(tmp_path, "binance_futures", feeds=["mark_price", "trades"], refresh_ns=NS_PER_S) as (
         sim,

@@ -12,7 +12,14 @@ from feedplane_testing.collector import assert_books_balance, finish, plane, unt
 
 VENUES = ("binance_futures", "binance_spot", "coinbase")
 LIBRARIES = ("websockets", "picows")
-BOOK_VENUES = ("binance_futures", "coinbase")
+PAIRS = (
+    ("binance_futures", "websockets"),
+    ("binance_futures", "picows"),
+    ("binance_spot", "websockets"),
+    ("coinbase", "websockets"),
+    ("coinbase", "picows"),
+)
+"""Both libraries where books come by REST and where they come by socket."""
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -39,8 +46,7 @@ async def test_what_is_sent_is_kept_once_and_the_books_balance(tmp_path: Path, e
     assert {"trade", "depth_diff", "book_top", "advanced_metric", "instrument", "status"} <= types
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.parametrize("exchange", VENUES)
+@pytest.mark.parametrize(("exchange", "library"), PAIRS)
 async def test_after_a_cut_it_reconnects_and_every_hole_is_declared(
     tmp_path: Path, exchange: str, library: str
 ) -> None:
@@ -63,8 +69,7 @@ async def test_after_a_cut_it_reconnects_and_every_hole_is_declared(
     assert said["fresh", "ob_diffs"] >= 2
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.parametrize("exchange", VENUES)
+@pytest.mark.parametrize(("exchange", "library"), PAIRS)
 async def test_rotations_leave_no_hole_and_no_repeat(tmp_path: Path, exchange: str, library: str) -> None:
     """The venue cuts at two seconds; the collector is told to be faster. What overlapping sockets bring twice is kept once."""
     ages = {"rotate_before_ns": 900 * NS_PER_MS, "overlap_ns": 600 * NS_PER_MS}

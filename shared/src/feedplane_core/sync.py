@@ -168,6 +168,11 @@ class BookSync:
             return events
         return self._apply(diff)
 
+    def adopt(self, snapshot: BookSnapshot | None, last_seq: int | None) -> None:
+        """Go on with another socket's count, of which `last_seq` is what the book has had; `snapshot` is that count's own where nothing has joined it yet."""
+        self._snapshot = snapshot if self.rule.sequenced else None
+        self.last_seq = last_seq
+
     def interrupt(self, reason: str, now_ns: int) -> list[Event]:
         """The stream was cut. Where diffs are numbered and snapshots come by REST the next diff proves continuity; elsewhere the book ends here."""
         if self.rule.sequenced and self.rule.source is SnapshotSource.REST:

@@ -22,6 +22,8 @@ KEPT_TYPES = frozenset(
     "trade top_of_book book_snapshot depth_diff liquidation kline mark_price funding open_interest".split()
 )
 """Types that venues issue; the others are made by the collector."""
+REDUNDANT = frozenset({"book_snapshot"})
+"""Whole books beside the changes that make them: one that was not needed adds nothing, so it need not be kept. One that is kept must be true."""
 DETECTABLE = frozenset({"trades", "ob_diffs", "mark_price", "funding"})
 """Feeds of venues with consecutive trade ids, numbered books and a promised cadence: there no loss may pass unseen."""
 
@@ -120,9 +122,11 @@ def judge(
         if line.key in counts:
             continue
         is_covered = any(_covers(hole, line) for hole in by_feed[line.key[0], line.key[1], line.feed])
-        if line.sent:
-            (covered if is_covered else lost).append(line)
-        elif not is_covered and detectable(line):
+        if is_covered and line.sent:
+            covered.append(line)
+        elif line.sent and line.key[2] not in REDUNDANT:
+            lost.append(line)
+        elif not line.sent and not is_covered and detectable(line):
             undeclared.append(line)
     issues = Counter(line.key for line in lines)
     return Verdict(

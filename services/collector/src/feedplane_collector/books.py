@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from feedplane_core.adapter import Verdict
 from feedplane_core.book import FAR
 from feedplane_core.events import BookSnapshot, DepthDiff, DerivedL1, Event, Gap
 from feedplane_core.names import Feed
 from feedplane_core.sync import BookSync
 
 from feedplane_collector.accounts import Account
-from feedplane_collector.handover import Handover
+from feedplane_collector.handover import Handover, Place, book_time_ns
 from feedplane_collector.keeping import Keeper
 from feedplane_collector.state import InstrumentState, Lane
 
@@ -31,7 +32,7 @@ class Books:
         self._keeper = keeper
         self._derives_l1 = derives_l1
         self._removed_ignored = self._removed_discarded = 0
-        self._repeats = 0  # left out at hand-overs
+        self._not_needed = 0  # of hand-overs: snapshots, and what was kept back
         self._settled = 0
         self.on_cut: Callable[[InstrumentState, int], None] = lambda _state, _now_ns: None
         """Told before a book is given up: the last chance to show what it held."""
@@ -45,13 +46,12 @@ class Books:
             return
         state, sync, lane = found
         if source is not None and state.follows_one_socket:
+            self._drop_handover(state)
             if state.owner not in (0, source.id) and sync.is_synced and not state.is_cut:
-                self._drop_handover(state)
                 state.handover = Handover(source.id, event)
                 return
-            if state.handover is not None:
-                self._drop_handover(state)
             state.owner = source.id
+            state.place = Place(book_time_ns(event))
         self._after(state, sync, lane, sync.is_synced, sync.on_snapshot(event), event, is_live=source is not None)
 
     def on_diff(self, source: BookSource | None, event: Event) -> None:
@@ -60,9 +60,10 @@ class Books:
         if found is None:
             return
         state, sync, lane = found
-        if source is not None and state.follows_one_socket and not self._is_followed(state, source.id, event, lane):
-            return
-        self._after(state, sync, lane, sync.is_synced, sync.on_diff(event), event)
+        if source is not None and state.follows_one_socket:
+            self._on_socket_diff(state, sync, lane, source.id, event)
+        else:
+            self._after(state, sync, lane, sync.is_synced, sync.on_diff(event), event)
 
     def _found(
         self, source: BookSource | None, event: BookSnapshot | DepthDiff
@@ -83,40 +84,72 @@ class Books:
 
     # Hand-over: see `Handover`
 
-    def _is_followed(self, state: InstrumentState, source_id: int, diff: DepthDiff, lane: Lane) -> bool:
-        """Whether this diff continues the book; else it has been held or ignored."""
+    def _on_socket_diff(
+        self, state: InstrumentState, sync: BookSync, lane: Lane, source_id: int, diff: DepthDiff
+    ) -> None:
+        """A change of a book that follows one socket: it continues the book, waits for a hand-over, or is ignored."""
         handover = state.handover
-        if state.owner == source_id:
-            if handover is None or not handover.is_reached_by_old(diff):
-                return True
-            lane.account.ignored += 1
-            self._hand_over(state)
-            return False
         if handover is not None and handover.to_id == source_id:
-            if handover.hold(diff):
-                self._hand_over(state)
-            return False
-        lane.account.ignored += 1
-        return False
+            if handover.is_reached(state.place):
+                self._offer(state, sync, lane, handover, diff)
+            elif not handover.hold(diff):
+                self._begin_anew(state, sync, lane, handover, "rotation", diff.ts_recv_ns)
+            return
+        if state.owner != source_id and not (not state.owner and sync.needs_snapshot and sync.rule.sequenced):
+            lane.account.ignored += (
+                1  # (the first ones of a socket that is asked for its snapshot afterwards: held, or covered by a hole)
+            )
+            return
+        self._follow(state, sync, lane, diff)
+        if handover is not None and handover.is_reached(state.place):
+            held, handover.held = handover.held, []
+            for waited in held:
+                self._offer(state, sync, lane, handover, waited)
 
-    def _hand_over(self, state: InstrumentState) -> None:
-        handover, sync, lane = state.handover, state.sync, state.book
-        assert handover is not None
-        assert sync is not None
-        assert lane is not None
+    def _follow(self, state: InstrumentState, sync: BookSync, lane: Lane, diff: DepthDiff) -> None:
+        self._after(state, sync, lane, sync.is_synced, sync.on_diff(diff), diff)
+        if sync.is_synced:
+            state.place.pass_by(diff)
+
+    def _offer(self, state: InstrumentState, sync: BookSync, lane: Lane, handover: Handover, diff: DepthDiff) -> None:
+        """A change of the new socket, once the old one has reached its snapshot: the first that the old one has not had makes the book go on with the new one."""
+        if state.handover is not handover:  # passed over by one before
+            self._follow(state, sync, lane, diff)
+            return
+        verdict = handover.follows(sync.rule, diff)
+        if verdict is Verdict.GAP:  # the new stream has a hole of its own: it cannot take over without another snapshot
+            lane.account.ignored += 1
+            self._drop_handover(state)
+        elif verdict is Verdict.STALE:
+            lane.account.ignored += 1
+        elif state.place.has_had(diff):
+            handover.skip(diff)
+            lane.account.duplicates += 1
+            lane.account.ignored += 1
+        else:
+            state.handover = None
+            state.owner = handover.to_id
+            self._not_needed += 1  # the snapshot
+            sync.adopt(handover.pending_snapshot, handover.last_seq)
+            self._follow(state, sync, lane, diff)
+
+    def _begin_anew(
+        self, state: InstrumentState, sync: BookSync, lane: Lane, handover: Handover, reason: str, now_ns: int
+    ) -> None:
+        """The old socket will not reach the new one's snapshot: the book begins there. With a `reason` what lies between may be missing."""
+        if reason:
+            self._keeper.gaps(state.interrupt(Feed.OB_DIFFS, reason, now_ns))
         state.handover = None
         state.owner = handover.to_id
-        snapshot, diffs, repeats = handover.take()
-        self._repeats += repeats
-        lane.account.duplicates += repeats
-        self._after(state, sync, lane, sync.is_synced, sync.on_snapshot(snapshot), snapshot)
-        for diff in diffs:
-            self._after(state, sync, lane, sync.is_synced, sync.on_diff(diff), diff)
+        state.place = Place(book_time_ns(handover.snapshot))
+        self._after(state, sync, lane, sync.is_synced, sync.on_snapshot(handover.snapshot), handover.snapshot)
+        for diff in handover.held:
+            self._follow(state, sync, lane, diff)
 
     def _drop_handover(self, state: InstrumentState) -> None:
-        """A newer snapshot makes an unfinished hand-over void: what it held is in that snapshot, or with the socket that follows."""
+        """A newer snapshot makes an unfinished hand-over void: what it kept back is in that snapshot, or with the socket that is followed."""
         if state.handover is not None:
-            self._repeats += state.handover.held
+            self._not_needed += state.handover.waiting
             state.handover = None
 
     def awaits(self, source_id: int) -> bool:
@@ -130,14 +163,22 @@ class Books:
                 self._drop_handover(state)
             if state.owner != source_id:
                 continue
-            state.owner = 0
             self.on_cut(state, now_ns)
-            if state.handover is None or reason:  # what it would have brought up to the next snapshot is missing
-                self._keeper.gaps(state.interrupt(Feed.OB_DIFFS, reason or "rotation", now_ns))
-            if state.handover is not None:
-                self._hand_over(state)
-            elif state.sync is not None and state.sync.needs_snapshot:
+            self._pass_on(state, reason, now_ns)
+
+    def _pass_on(self, state: InstrumentState, reason: str, now_ns: int) -> None:
+        handover, sync, lane = state.handover, state.sync, state.book
+        assert sync is not None
+        assert lane is not None
+        state.owner = 0
+        if handover is None:
+            self._keeper.gaps(state.interrupt(Feed.OB_DIFFS, reason or "rotation", now_ns))
+            if sync.needs_snapshot:
                 self.wants_snapshot.add(state.instrument.instrument)
+        elif handover.is_reached(state.place):
+            state.owner = handover.to_id  # it lags: what the old one has had is left out until it has caught up
+        else:
+            self._begin_anew(state, sync, lane, handover, reason, now_ns)
 
     # After the sync machine has spoken
 
@@ -216,7 +257,7 @@ class Books:
     def settle_account(self) -> None:
         """Bring the `ob_diffs` account up to date with what the sync machines ignored, discarded and hold: they count for themselves."""
         account = self._account()
-        gone = self._removed_ignored + self._removed_discarded + self._repeats
+        gone = self._removed_ignored + self._removed_discarded + self._not_needed
         held = 0
         for state in self._states.values():
             if state.sync is not None:

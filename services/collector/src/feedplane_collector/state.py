@@ -24,7 +24,7 @@ from feedplane_core.sequence import FeedTracker, Tracked
 from feedplane_core.sync import BookSync
 
 from feedplane_collector.accounts import Account, Accounts
-from feedplane_collector.handover import Handover
+from feedplane_collector.handover import Handover, Place
 
 Position = tuple[int, int | None]
 """(time, sequence) of the last event kept."""
@@ -76,6 +76,7 @@ class InstrumentState:
         "near_top5",
         "near_top20",
         "owner",
+        "place",
         "since_ns",
         "sync",
         "ts_event_ns",
@@ -101,6 +102,7 @@ class InstrumentState:
         self.last_checkpoint_ns = 0
         self.owner = 0  # id of the live socket that this book follows, where snapshots come by socket; 0: of none
         self.handover: Handover | None = None
+        self.place = Place()  # how far such a book has come
         self.is_cut = False  # no socket brings the book, so that it may not be shown although it may turn out whole
         self.lanes = {
             feed: self._lane(feed, offer, adapter, accounts, requested)
@@ -163,7 +165,7 @@ class InstrumentState:
     def held(self) -> int:
         """Events of the book that wait for another one."""
         waiting = self.sync.held if self.sync is not None else 0
-        return waiting + (self.handover.held if self.handover is not None else 0)
+        return waiting + (self.handover.waiting if self.handover is not None else 0)
 
     def _trackers(self) -> Iterator[tuple[Feed, FeedTracker]]:
         for feed, lane in self.lanes.items():

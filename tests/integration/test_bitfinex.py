@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections import Counter
+from pathlib import Path
 
 import msgspec
 from feedplane_core.adapter import Connection, Reconnect, Send
@@ -15,6 +16,7 @@ from feedplane_core.identity import identity_of
 from feedplane_core.names import Feed, MarketType
 from feedplane_core.sync import BookSync
 from feedplane_simex import SimConfig, Simulator
+from feedplane_testing.collector import finish, plane
 from feedplane_testing.simclient import SimClient, values_issued, values_of
 from websockets.asyncio.client import connect
 
@@ -57,7 +59,7 @@ def book_of(got: SimClient, name: str) -> tuple[BookSync, list[Event]]:
 async def test_every_line_of_every_market_is_decoded_alike() -> None:
     async with simulator(instruments=2) as sim, client(sim, kline_intervals=("1m", "1h")) as got:
         await got.listen()
-        async with asyncio.timeout(10):  # liquidations are rare
+        async with asyncio.timeout(25):  # liquidations are rare
             while {e.feed for e in got.events} != set(got.adapter.offers.feeds) or len(got.events) < 1_500:
                 await asyncio.sleep(0.02)
         await settle(sim)
@@ -78,7 +80,7 @@ async def test_a_checksum_that_does_not_fit_is_a_gap_of_that_book_alone() -> Non
         await got.listen({Feed.OB_DIFFS})
         await got.until(40, DepthDiff)
         sim.add_fault("bad_checksum:symbol=tBTCUSD")
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(20):
             while not (bad := [n for n, line in enumerate(sim.ledger) if line.get("fault") == "bad_checksum"]):
                 await asyncio.sleep(0.05)
         await asyncio.sleep(0.2)
@@ -97,7 +99,7 @@ async def read(
     """Events of one socket in order, and the reason why its session wants another."""
     session = got.adapter.session(socket_of)
     found: list[object] = []
-    async with connect(socket_of.url) as socket, asyncio.timeout(8):
+    async with connect(socket_of.url) as socket, asyncio.timeout(20):
         for frame in socket_of.subscribe:
             await socket.send(frame, text=True)
         while True:
@@ -143,7 +145,7 @@ async def test_one_channel_is_had_anew_on_a_live_socket() -> None:
         before = sum(isinstance(e, BookSnapshot) for e in got.events)
         for frame in got.adapter.resubscribe(connection, book):
             await got.sockets[0].send(frame, text=True)
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(10):
             while sum(isinstance(e, BookSnapshot) for e in got.events) == before:
                 await asyncio.sleep(0.01)
         await got.until(sum(isinstance(e, Trade) for e in got.events) + 20, Trade)
@@ -162,7 +164,7 @@ async def test_refusals_leave_the_other_channels_alone() -> None:
         session = got.adapter.session(connection)
         events: list[MarketEvent] = []
         errors: list[str] = []
-        async with connect(connection.url) as socket, asyncio.timeout(5):
+        async with connect(connection.url) as socket, asyncio.timeout(15):
             for frame in (*connection.subscribe, connection.subscribe[-1], b"no json"):
                 await socket.send(frame, text=True)
             while {event.feed for event in events} != {Feed.TRADES, Feed.OB_DIFFS} or len(errors) < 3:
@@ -212,3 +214,23 @@ async def test_the_venue_speaks_first_and_answers_pings() -> None:
 
     assert (info["event"], info["version"]) == ("info", 2)
     assert (pong["event"], pong["cid"]) == ("pong", 7)
+
+
+async def test_what_is_lost_lies_in_declared_holes(tmp_path: Path) -> None:
+    """The collector over it all: a wrong checksum costs one book, a lost frame the socket, and both are told."""
+    async with plane(tmp_path, BITFINEX) as (sim, collector):
+        await collector.when(lambda s: s["books"] == {"synced": 4, "total": 4})
+        await sim.fault("bad_checksum:symbol=tETHUSD")
+        await collector.when(lambda s: s["feeds"]["ob_diffs"]["gaps"] >= 1)
+        before = (await collector.status())["sockets"]["disconnects"]
+        await collector.when(lambda s: s["books"] == {"synced": 4, "total": 4})
+        await sim.fault("drop:feed=ob_diffs,count=1")
+        await collector.when(lambda s: s["sockets"]["disconnects"] == 1)
+        await collector.when(lambda s: s["books"] == {"synced": 4, "total": 4})
+        verdict = await finish(sim, collector)
+    holes = verdict.holes_told_before(sim.stopped_ns)
+
+    assert verdict.is_clean, verdict.text()
+    assert before == 0
+    assert [hole.instrument for hole in holes if hole.reason == "checksum"] == ["tETHUSD"]
+    assert {hole.feed for hole in holes if hole.reason == "disconnect"} >= {"ob_diffs", "trades"}

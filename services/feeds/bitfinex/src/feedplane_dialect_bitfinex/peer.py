@@ -26,6 +26,8 @@ class _Chan:
         self.id = chan_id
         self.last: int | None = None
         self.numbers: dict[int, int] = {}
+        self.greeting: Message | None = None
+        self.greeted_as = 0
 
 
 def open_peer(handshake: Handshake, venue: Venue) -> BitfinexPeer | RestReply:
@@ -151,11 +153,13 @@ class BitfinexPeer:
         return frame + b"]"
 
     def _number_of(self, chan: _Chan, message: Message) -> int:
-        place = message.number if isinstance(message, Numbered) else None
-        if place is None:
-            if isinstance(message, Numbered):
-                chan.last = message.after
+        if not isinstance(message, Numbered):
             return self._count()
+        place = message.number
+        if place is None:
+            if message is not chan.greeting:
+                chan.greeting, chan.greeted_as, chan.last = message, self._count(), message.after
+            return chan.greeted_as
         if chan.last is not None and place <= chan.last:
             return chan.numbers.get(place, 1)
         for skipped in range(place if chan.last is None else chan.last + 1, place):

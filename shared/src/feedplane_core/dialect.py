@@ -412,6 +412,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
     payload: bytes
     topics: tuple[str, ...]
+    is_binary: bool = False
 
 
 class Recording(Protocol):

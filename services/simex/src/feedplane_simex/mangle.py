@@ -45,6 +45,8 @@ def _without(payload: bytes, pattern: re.Pattern[bytes]) -> bytes:
 
 
 def _first_object(payload: bytes, insert: bytes) -> bytes:
+    if payload[:1] not in (b"{", b"["):
+        return payload  # binary: a brace in it is no object
     place = payload.find(b"{") + 1
     return payload[:place] + insert + payload[place:] if place else payload
 

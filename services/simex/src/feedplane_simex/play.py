@@ -44,6 +44,7 @@ class Played(msgspec.Struct, frozen=True):
     recv_ns: int
     payload: bytes
     topics: tuple[str, ...]
+    is_binary: bool = False
 
 
 class Tape(msgspec.Struct):
@@ -95,7 +96,7 @@ def _read_file(dialect: Dialect, lines: Iterable[bytes], tape: Tape) -> None:
                 if found is None:
                     tape.skipped += 1
                 else:
-                    tape.frames.append(Played(recv_ns, found.payload, found.topics))
+                    tape.frames.append(Played(recv_ns, found.payload, found.topics, found.is_binary))
             case RestAnswer(url=url, body=body):
                 parts = urlsplit(url)
                 path = parts.path.removeprefix(f"/{dialect.exchange}")  # recorded from a simulation
@@ -220,7 +221,7 @@ class ReplayVenue(VenueSim):
         return recorded_ns <= (now_ns - (self._began_ns or 0)) * self._speed
 
     def _play(self, frame: Played, now_ns: int) -> None:
-        message = Message(payload=frame.payload)
+        message = Message(payload=frame.payload, is_binary=frame.is_binary)
         for topic in frame.topics:
             channel = self.channels.get(topic)
             if channel is not None:

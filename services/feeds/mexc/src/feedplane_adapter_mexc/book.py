@@ -24,7 +24,8 @@ SPOT_DEPTH, FUTURES_DEPTH = 5_000, 1_000
 PARTIAL_DEPTHS = frozenset({5, 10, 20})
 
 _NUMBER = r"[0-9]{1,20}+(?:\.[0-9]{1,18}+)?+"
-_IS_PLAIN = re.compile(rf"\[(?:\[{_NUMBER},{_NUMBER}(?:,[0-9]++)?+\],?+)*+\]").fullmatch
+_PRICE = rf"(?=[0.]*+[1-9]){_NUMBER}"
+_IS_PLAIN = re.compile(rf"\[(?:\[{_PRICE},{_NUMBER}(?:,[0-9]++)?+\],?+)*+\]").fullmatch
 _find_levels = re.compile(rf"\[({_NUMBER}),({_NUMBER})").findall
 
 

@@ -46,7 +46,8 @@ class _Recording:
     def read(self, frame: bytes) -> Recorded | None:
         if not frame.startswith(b"{"):
             channel = channel_of(frame)
-            return Recorded(payload=frame, topics=(channel,)) if channel.startswith(spot.PREFIX) else None
+            is_data = channel.startswith(spot.PREFIX)
+            return Recorded(payload=frame, topics=(channel,), is_binary=True) if is_data else None
         try:
             head = msgspec.json.decode(frame, type=_Head)
             if not head.channel.startswith("push.") or not head.symbol:

@@ -106,7 +106,8 @@ class FeedTracker:
     def resume(self, last_ns: int, last_id: int | None, reason: str) -> list[Gap]:
         """Continue after a predecessor that kept everything up to here."""
         self._last_ns, self._last_id = last_ns, last_id
-        self._last_event_ns = last_ns  # what is numbered as old but stamped later is no repeat: the venue began to count anew meanwhile
+        # What is numbered as old but stamped later is no repeat: the venue began to count anew meanwhile.
+        self._last_event_ns = last_ns
         return self.interrupt(reason, last_ns)
 
     def interrupt(self, reason: str, now_ns: int) -> list[Gap]:

@@ -13,6 +13,7 @@ from feedplane_core.names import Mode
 
 DEFAULT_ROOT = Path("data")
 _NOTE = "plane.json"
+_NOTE_KEYS = frozenset({"mode", "feedset", "stores", "database", "collectors", "writers", "data"})
 _CURRENT = "current"
 
 
@@ -69,4 +70,6 @@ def read_note(root: Path) -> dict[str, Any]:
         note: dict[str, Any] = json.loads((root / Mode(mode) / _NOTE).read_text())
     except (OSError, ValueError) as e:
         raise UsageError("--data", f"no plane is running in {root}", "start one with `feedplane up`") from e
+    if not isinstance(note, dict) or not note.keys() >= _NOTE_KEYS:
+        raise UsageError("--data", f"{root / mode / _NOTE} is no note of a plane", "start one with `feedplane up`")
     return note

@@ -14,6 +14,7 @@ from feedplane_ops.supervisor import ChildSpec, ChildState, Status, Supervisor
 STORES = "stores"
 _REDIS_MAX_BYTES = 512 << 20
 _POLL_S = 0.03
+_MAX_PORT = 65_535
 
 
 def free_port() -> int:
@@ -24,7 +25,9 @@ def free_port() -> int:
 
 
 def claim_port(port: int, field: str) -> int:
-    """`port` if it is free, or a free one for 0. Raises: UsageError if it is taken."""
+    """`port` if it is free, or a free one for 0. Raises: UsageError if it is taken or no port at all."""
+    if not 0 <= port <= _MAX_PORT:
+        raise UsageError(field, f"{port} is no port", f"0 to {_MAX_PORT}, 0 for a free one")
     if not port:
         return free_port()
     with socket.socket() as probe:

@@ -9,7 +9,10 @@ from itertools import islice
 from pathlib import Path
 
 import orjson
+from feedplane_core.errors import UsageError
+from feedplane_core.journal import RECORD_TYPES
 from feedplane_journal import inspect
+from feedplane_journal.layout import list_segments
 from rich.table import Table
 
 from feedplane_cli.console import out
@@ -19,7 +22,19 @@ def _time(ns: int | None) -> str:
     return "-" if ns is None else datetime.fromtimestamp(ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def check_path(path: Path) -> None:
+    """Raises: UsageError where there is no journal at all; damage inside one is for the commands to tell."""
+    example = "as in data/live/journal/<collector>"
+    if not path.is_dir():
+        raise UsageError("PATH", f"{path} is no directory", example)
+    if not list_segments(path):
+        inside = sorted(child.name for child in path.iterdir() if child.is_dir() and list_segments(child))
+        hint = f"there are journals in it: {', '.join(inside)}" if inside else example
+        raise UsageError("PATH", f"{path} is no journal: it holds no segment", hint)
+
+
 def list_journal(path: Path, *, as_json: bool) -> None:
+    check_path(path)
     listing = inspect.ls(path)
     if as_json:
         sys.stdout.buffer.write(
@@ -46,6 +61,9 @@ def list_journal(path: Path, *, as_json: bool) -> None:
 
 
 def cat_journal(path: Path, record_type: str | None, instrument: str | None, limit: int) -> None:
+    check_path(path)
+    if record_type is not None and record_type not in RECORD_TYPES:
+        raise UsageError("--type", f"no record type {record_type!r}", f"one of {', '.join(RECORD_TYPES)}")
     rows = inspect.cat(path, [record_type] if record_type else [], [instrument] if instrument else [])
     for row in islice(rows, limit or None):
         sys.stdout.buffer.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
@@ -53,6 +71,7 @@ def cat_journal(path: Path, record_type: str | None, instrument: str | None, lim
 
 def verify_journal(path: Path, *, as_json: bool) -> bool:
     """Whether it is whole."""
+    check_path(path)
     faults = list(inspect.verify(path))
     if as_json:
         sys.stdout.buffer.write(
@@ -60,17 +79,20 @@ def verify_journal(path: Path, *, as_json: bool) -> bool:
         )
     else:
         for fault in faults:
-            out.print(str(fault), markup=False)
+            out.print(str(fault), markup=False, soft_wrap=True)
         out.print(
-            "whole" if not faults else f"{len(faults)} faults; `feedplane journal repair {path}` shows what to do"
+            "whole" if not faults else f"{len(faults)} faults; `feedplane journal repair {path}` shows what to do",
+            markup=False,
+            soft_wrap=True,
         )
     return not faults
 
 
 def repair_journal(path: Path, *, apply: bool) -> None:
+    check_path(path)
     faults = inspect.repair(path, dry_run=not apply)
     for fault in faults:
-        out.print(str(fault), markup=False)
+        out.print(str(fault), markup=False, soft_wrap=True)
     if not faults:
         out.print("nothing to repair")
     elif not apply:

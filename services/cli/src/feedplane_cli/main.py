@@ -32,6 +32,7 @@ app.add_typer(ddl_app, name="ddl")
 
 FeedSetFile = Annotated[Path, typer.Option("-f", "--file", help="FeedSet YAML; - for standard input.")]
 DataRoot = Annotated[Path, typer.Option("--data", help="Directory of the plane's data.")]
+JournalPath = Annotated[Path, typer.Argument(help="Journal of one collector: DATA/<mode>/journal/<collector>.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 
@@ -50,12 +51,13 @@ class Books(StrEnum):
     SYNCED = "synced"
 
 
-def read_feedset(path: Path) -> str:
-    """Raises: UsageError."""
+def read_feedset(path: Path, option: str = "-f") -> str:
+    """Raises: UsageError naming `option`."""
     try:
         return sys.stdin.read() if str(path) == "-" else path.read_text()
     except (OSError, UnicodeDecodeError) as e:
-        raise UsageError("-f", f"{path} cannot be read: {e}") from e
+        why = e.strerror if isinstance(e, OSError) else "it is no text"
+        raise UsageError(option, f"{path} cannot be read: {why}") from e
 
 
 @app.command()
@@ -70,7 +72,7 @@ def up(
     endpoints: Annotated[
         Optional[Path], typer.Option(help="Ready file of `feedplane simex`: use those venues.")  # noqa: UP045
     ] = None,
-    rate: Annotated[Optional[int], typer.Option(help="Messages a second of simulated venues.")] = None,  # noqa: UP045
+    rate: Annotated[Optional[int], typer.Option(min=1, help="Messages a second of simulated venues.")] = None,  # noqa: UP045
     redis_port: Annotated[int, typer.Option(help="0: a free one.")] = 0,
     clickhouse_port: Annotated[int, typer.Option(help="0: a free one.")] = 0,
     socket_library: Annotated[str, typer.Option(help="websockets, or picows (faster).")] = "websockets",
@@ -127,7 +129,7 @@ def plan(
 
         known = known_exchanges()
         after = parse_feedset(read_feedset(file), known)
-        before = parse_feedset(read_feedset(against), known) if against is not None else None
+        before = parse_feedset(read_feedset(against, "--against"), known) if against is not None else None
         if as_json:
             sys.stdout.write(json.dumps(plan_document(before, after)) + "\n")
         else:
@@ -238,7 +240,7 @@ def query(
 ) -> None:
     """Run one statement against the store of the running plane."""
     with told_plainly():
-        from feedplane_cli.query import as_table, run_query
+        from feedplane_cli.query import as_table, print_whole, run_query
 
         note = read_note(data)
         if "clickhouse" not in note["stores"]:
@@ -249,11 +251,11 @@ def query(
         elif (table := as_table(body)) is not None:
             if note["mode"] != "live":
                 err.print(f"{note['mode']} data, not a market", style="yellow")
-            out.print(table)
+            print_whole(table)
 
 
 @journal_app.command("ls")
-def journal_ls(path: Path, as_json: AsJson = False) -> None:
+def journal_ls(path: JournalPath, as_json: AsJson = False) -> None:
     """List segments, cursors and what each writer has still to read."""
     with told_plainly():
         from feedplane_cli.journals import list_journal
@@ -263,10 +265,10 @@ def journal_ls(path: Path, as_json: AsJson = False) -> None:
 
 @journal_app.command("cat")
 def journal_cat(
-    path: Path,
+    path: JournalPath,
     record_type: Annotated[Optional[str], typer.Option("--type", help="trade, depth, gap, ...")] = None,  # noqa: UP045
     instrument: Annotated[Optional[str], typer.Option(help="As the venue spells it.")] = None,  # noqa: UP045
-    limit: Annotated[int, typer.Option(help="At most so many rows; 0: all.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many rows; 0: all.")] = 0,
 ) -> None:
     """Print rows as JSON, one a line."""
     with told_plainly():
@@ -276,7 +278,7 @@ def journal_cat(
 
 
 @journal_app.command("verify")
-def journal_verify(path: Path, as_json: AsJson = False) -> None:
+def journal_verify(path: JournalPath, as_json: AsJson = False) -> None:
     """Check every frame; exit code 1 if something is wrong."""
     with told_plainly():
         from feedplane_cli.journals import verify_journal
@@ -287,7 +289,7 @@ def journal_verify(path: Path, as_json: AsJson = False) -> None:
 
 @journal_app.command("repair")
 def journal_repair(
-    path: Path, apply: Annotated[bool, typer.Option("--apply", help="Do it; without, only tell.")] = False
+    path: JournalPath, apply: Annotated[bool, typer.Option("--apply", help="Do it; without, only tell.")] = False
 ) -> None:
     """Cut a torn tail and set bad frames aside in quarantine. Dry run without --apply."""
     with told_plainly():
@@ -301,7 +303,7 @@ def ddl_apply(
     url: Annotated[Optional[str], typer.Option(help="HTTP address; default: the running plane's.")] = None,  # noqa: UP045
     database: Annotated[str, typer.Option(help="Database of the tables.")] = "marketdata",
     cluster: Annotated[Optional[str], typer.Option(help="Name of the cluster: local and Distributed tables.")] = None,  # noqa: UP045
-    user: Annotated[str, typer.Option()] = "default",
+    user: Annotated[str, typer.Option(help="Who applies.")] = "default",
     password_file: Annotated[Optional[Path], typer.Option(help="File with the password.")] = None,  # noqa: UP045
     data: DataRoot = DEFAULT_ROOT,
 ) -> None:

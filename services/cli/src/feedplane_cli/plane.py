@@ -14,7 +14,6 @@ from typing import Any
 
 from feedplane_core.errors import UsageError
 from feedplane_core.names import DATABASES, Mode
-from feedplane_ddl.apply import apply_ddl
 from feedplane_feedset.config import (
     ClickHouseWriterConfig,
     CollectorConfig,
@@ -24,6 +23,7 @@ from feedplane_feedset.config import (
 )
 from feedplane_feedset.model import FeedSet
 from feedplane_feedset.render import Stores, render_collectors, render_writers
+from feedplane_ops.settings import read_secret
 from feedplane_ops.supervisor import ChildSpec, ChildState, Status, Supervisor
 
 from feedplane_cli import engines
@@ -192,22 +192,22 @@ class Plane:
         return urls
 
     def _apply_ddl(self) -> None:
-        import clickhouse_connect
+        from feedplane_cli.tables import bring_forward
 
         for writer in self.writers:
             if not isinstance(writer, ClickHouseWriterConfig):
                 continue
             for replicas in writer.shards:
                 host, _, port = replicas[0].rpartition(":")
-                client = clickhouse_connect.get_client(
-                    host=host,
-                    port=int(port),
-                    username=writer.user,
-                    password=Path(writer.password_file).read_text().strip() if writer.password_file else "",
+                bring_forward(
+                    host,
+                    int(port),
+                    writer.database,
+                    writer.cluster,
+                    user=writer.user,
+                    password=read_secret(writer.password_file).get_secret_value() if writer.password_file else "",
                     secure=writer.tls,
                 )
-                apply_ddl(client, writer.database, writer.cluster)
-                client.close()
                 if writer.cluster is not None:
                     break  # ON CLUSTER reaches the other shards
 

@@ -8,8 +8,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from feedplane_core.errors import FeedplaneError
+from rich.measure import Measurement
 from rich.table import Table
 
+from feedplane_cli.console import out
 from feedplane_cli.http import post
 
 
@@ -63,3 +65,10 @@ def as_table(body: bytes) -> Table | None:
     for row in document["data"]:
         table.add_row(*("" if value is None else str(value) for value in row))
     return table
+
+
+def print_whole(table: Table) -> None:
+    """On a terminal cut to its width; for a file or a pipe as wide as it is, so that nothing is lost."""
+    if not out.is_terminal:
+        out.width = max(out.width, Measurement.get(out, out.options.update(max_width=1 << 20), table).maximum)
+    out.print(table)

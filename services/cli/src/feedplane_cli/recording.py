@@ -8,7 +8,7 @@ from pathlib import Path
 from feedplane_collector.rest import RestFailed
 from feedplane_collector.transport import ConnectFailed
 from feedplane_core.adapter import Options
-from feedplane_core.errors import FeedplaneError
+from feedplane_core.errors import FeedplaneError, UsageError
 from feedplane_core.names import Feed
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -31,7 +31,10 @@ def run_recording(
     endpoints_file: Path | None,
 ) -> None:
     """Record and say how much. Raises: UsageError, RecordingFailed."""
+    load_adapter(exchange)  # an unknown venue is told before all else
     endpoints, _ = read_endpoints(endpoints_file)
+    if endpoints_file is not None and not endpoints.get(exchange):  # never the real venue where another was asked for
+        raise UsageError("--endpoints", f"{endpoints_file} has no {exchange}", f"it has {', '.join(endpoints)}")
     adapter = load_adapter(exchange, Options(endpoints=endpoints.get(exchange, {})))
     wanted = feeds if feeds is not None else frozenset(adapter.offers.feeds)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())

@@ -49,7 +49,7 @@ def read_endpoints(path: Path | None) -> tuple[dict[str, dict[str, str]], Mode |
         document = json.loads(path.read_text())
         endpoints = {str(k): {str(n): str(u) for n, u in v.items()} for k, v in document["endpoints"].items()}
         return endpoints, Mode(document.get("mode", Mode.SIM))
-    except (OSError, ValueError, KeyError, AttributeError) as e:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as e:
         raise UsageError("--endpoints", f"{path} is not a ready file of `feedplane simex`: {e}") from e
 
 

@@ -33,7 +33,7 @@ ALLOWED: dict[
         "prometheus_client",
         "opentelemetry",
         "uvloop",
-    },  # fmt: skip
+    },
     "feedplane_ddl": {"feedplane_core", "feedplane_ddl"},
 }
 PURE_PREFIXES = ("feedplane_core", "feedplane_feedset", "feedplane_adapter_", "feedplane_dialect_")

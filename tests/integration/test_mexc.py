@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from feedplane_core.errors import DecodeError
 from feedplane_core.events import BookSnapshot, DepthDiff, Event, Gap
+from feedplane_core.frames import answer_line, frame_line
 from feedplane_core.names import Feed, MarketType
 from feedplane_core.sync import BookSync
 from feedplane_simex import SimConfig, Simulator
@@ -119,3 +121,27 @@ async def test_pages_of_history_are_what_the_stream_said() -> None:
     assert seen & mine
     oldest = min(e.ts_event_ns or 0 for e in got.events if e.instrument == "BTC_USDT")
     assert not [e for e in page.events if (e.ts_event_ns or 0) > oldest and not values_of([e]) & mine]
+
+
+async def test_recorded_frames_of_both_kinds_are_played_again(tmp_path: Path) -> None:
+    path = tmp_path / "frames.txt"
+    feeds = {Feed.TRADES, Feed.OB_DIFFS, Feed.KLINES}
+    async with simulator() as sim, client(sim) as live:
+        await live.listen(feeds)
+        bodies = [(r.url, await live.fetch(r)) for r in live.adapter.instruments_requests()]
+        await live.until(80)
+    lines = [answer_line(1, url, body) for url, body in bodies]
+    lines += [frame_line(10**9 + n * 10**6, frame) for n, frame in enumerate(live.frames)]
+    path.write_bytes(b"".join(lines))
+
+    config = SimConfig(exchanges=(MEXC,), keep_ledger=True, play=(str(path),), play_wait_s=5.0)
+    async with Simulator(config) as sim, client(sim) as got:
+        await got.listen(feeds)
+        async with asyncio.timeout(8):
+            while not sim.replays[MEXC].is_done:
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
+
+    assert sim.replays[MEXC].played.unheard == 0
+    assert not got.errors
+    assert values_of(got.events) == values_of(live.events)

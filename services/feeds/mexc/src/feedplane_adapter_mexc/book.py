@@ -169,7 +169,8 @@ def _pair(row: list[Number], channel: str) -> tuple[str, str]:
 
 
 def _in_base(levels: Levels, place: Place, symbol: str, channel: str) -> Levels:
-    return [(price, base_qty(place, symbol, qty, price, channel)) for price, qty in levels]
+    known = place.memo.get
+    return [(price, known(qty) or base_qty(place, symbol, qty, price, channel)) for price, qty in levels]
 
 
 def _snapshot(

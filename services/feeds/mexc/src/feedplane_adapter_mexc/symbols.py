@@ -14,7 +14,7 @@ from feedplane_core.names import MarketType
 from .wire import ABSENT, EXCHANGE, Number, decoding, is_absent, non_negative_of
 
 CHANNEL = "instruments"
-_MAX_MEMO = 1 << 14
+_MAX_MEMO = 512  # of each contract: there are a thousand
 _MAX_SYMBOL_CHARS = 64
 _INVERSE_QUOTE = "USD"
 
@@ -178,7 +178,9 @@ def base_qty(place: Place, symbol: str, qty: Dec, price: Dec, channel: str) -> D
         raise DecodeError(channel, "contract_size", str(error)) from error
     if is_zero(base) and not is_zero(qty):
         raise DecodeError(channel, "number_range", "quantity is below 18 decimals of the base")
-    if place.is_linear and len(place.memo) < _MAX_MEMO:
+    if place.is_linear:
+        if len(place.memo) >= _MAX_MEMO:
+            place.memo.clear()
         place.memo[qty] = base
     return base
 

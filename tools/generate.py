@@ -1,9 +1,10 @@
-"""Writes everything that is generated, or with `--check` says what is stale: `make generate`, `make check`."""
+"""Writes everything that is generated, or with `--check` says what is stale: `make generate`, `make check`; `--root DIR` for another checkout than this one."""
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -25,18 +26,18 @@ class _PlainDumper(yaml.SafeDumper):
         return True
 
 
-def existing_exchanges() -> list[str]:
-    """The venue folders, in the order of the catalogue."""
-    folders = {path.parent.name for path in (ROOT / "services" / "feeds").glob("*/pyproject.toml")}
+def existing_exchanges(root: Path) -> list[str]:
+    """The venue folders, in the order of the catalogue; others follow by name."""
+    folders = {path.parent.name for path in (root / "services" / "feeds").glob("*/pyproject.toml")}
     return [name for name in EXCHANGES if name in folders] + sorted(folders - set(EXCHANGES))
 
 
-def crd_text() -> str:
-    document = render_crd(existing_exchanges())
+def crd_text(exchanges: Sequence[str]) -> str:
+    document = render_crd(exchanges)
     return f"# {_NOTE}\n" + yaml.dump(document, Dumper=_PlainDumper, sort_keys=False, width=140, allow_unicode=True)
 
 
-def venues_text() -> str:
+def venues_text(exchanges: Sequence[str]) -> str:
     """What each venue carries, from the adapters themselves."""
     lines = [
         "# Venues",
@@ -49,7 +50,7 @@ def venues_text() -> str:
         "| venue | markets | " + " | ".join(Feed) + " |",
         "|---|---|" + "---|" * len(Feed),
     ]
-    for name in existing_exchanges():
+    for name in exchanges:
         offers = entry_points(group="feedplane.adapters")[name].load().offers
         cells = [_carried(offers, feed) for feed in Feed]
         markets = ", ".join(f"`{market}`" for market in MarketType if market in offers.markets)
@@ -64,20 +65,26 @@ def _carried(offers: Offers, feed: Feed) -> str:
     return ("live" if offer.live else "polled") + (" +h" if offer.history else "")
 
 
-GENERATED: dict[str, Callable[[], str]] = {
-    "docs/feedset.md": render_reference,
-    "docs/data-dictionary.md": render_dictionary,
+GENERATED: dict[str, Callable[[Sequence[str]], str]] = {
+    "docs/feedset.md": lambda exchanges: render_reference(),
+    "docs/data-dictionary.md": lambda exchanges: render_dictionary(),
     "docs/venues.md": venues_text,
     "operator/crd/feedset.yaml": crd_text,
 }
+"""File -> its text, given the venues that exist."""
 
 
 def main() -> int:
     """0 when all is fresh (or written), 1 when `--check` found something stale."""
-    checking = "--check" in sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where something is stale")
+    parser.add_argument("--root", type=Path, default=ROOT, help="checkout whose venues are listed and files written")
+    given = parser.parse_args()
+    checking, root = given.check, given.root
+    exchanges = existing_exchanges(root)
     stale = []
     for name, render in GENERATED.items():
-        path, text = ROOT / name, render()
+        path, text = root / name, render(exchanges)
         if path.is_file() and path.read_text() == text:
             continue
         stale.append(name)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from decimal import Decimal
-from typing import Any
 
-import msgspec
 from feedplane_core.events import Trade
 from feedplane_core.frames import FrameReceived, Replay
 from feedplane_core.identity import identity_of
 from feedplane_core.names import NS_PER_S, Feed
 from feedplane_core.sequence import FeedTracker
 from feedplane_testing.checks import assert_sound
-from feedplane_testing.venues import PROVENANCES, Case, Venue, accepted, output_lines
+from feedplane_testing.venues import PROVENANCES, Case, Venue, accepted, case_lines, output_lines
 
 _DAY_NS = 86_400 * NS_PER_S
 
@@ -23,13 +21,7 @@ def test_c01_same_frames_give_the_same_events_twice(venue: Venue, case: Case) ->
 
 
 def test_c02_decodes_to_the_expected_lines(venue: Venue, case: Case) -> None:
-    assert _output(venue, case) == case.expected
-
-
-def _output(venue: Venue, case: Case) -> list[dict[str, Any]]:
-    if case.label == "instruments":
-        return [msgspec.to_builtins(instrument) for instrument in venue.instruments]
-    return output_lines(venue.decode(case))
+    assert case_lines(venue, case) == case.expected
 
 
 def test_c02_fixture_says_where_it_comes_from(venue: Venue, case: Case) -> None:

@@ -80,11 +80,11 @@ class BookStream(msgspec.Struct, frozen=True):
 
 
 class Venue:
-    """One folder of services/feeds/."""
+    """One folder of services/feeds/, or of another folder of venues."""
 
-    def __init__(self, exchange: str) -> None:
+    def __init__(self, exchange: str, feeds_folder: Path = FEEDS_FOLDER) -> None:
         self.exchange = exchange
-        self.folder = FEEDS_FOLDER / exchange
+        self.folder = feeds_folder / exchange
         paths = sorted((self.folder / "fixtures").glob("*.jsonl"))
         self.cases = [Case(path) for path in paths if not path.name.endswith(_EXPECTED)]
 
@@ -95,7 +95,7 @@ class Venue:
     def adapter_class(self) -> type[Adapter]:
         """By entry point, as every process finds it."""
         found = entry_points(group="feedplane.adapters", name=self.exchange)
-        assert found, f"no entry point feedplane.adapters: {self.exchange}; install services/feeds/{self.exchange}"
+        assert found, f"no entry point feedplane.adapters: {self.exchange}; install {self.folder}"
         loaded: type[Adapter] = next(iter(found)).load()
         return loaded
 
@@ -177,9 +177,16 @@ def output_lines(decoded: Iterable[Decoded]) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in lines]
 
 
-def exchanges(only: str | None = None) -> list[str]:
-    """Folders of services/feeds/ that have fixtures."""
-    found = sorted(path.parent.name for path in FEEDS_FOLDER.glob("*/fixtures"))
+def case_lines(venue: Venue, case: Case) -> list[dict[str, Any]]:
+    """What stands in a case's expected file: every instrument of all `instruments` cases, or else what `feedplane decode` would print."""
+    if case.label == "instruments":
+        return [msgspec.to_builtins(instrument) for instrument in venue.instruments]
+    return output_lines(venue.decode(case))
+
+
+def exchanges(only: str | None = None, feeds_folder: Path = FEEDS_FOLDER) -> list[str]:
+    """Folders of venues that have fixtures."""
+    found = sorted(path.parent.name for path in feeds_folder.glob("*/fixtures"))
     return [exchange for exchange in found if only in (None, exchange)]
 
 

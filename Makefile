@@ -15,7 +15,7 @@ PYTEST := $(BIN)/pytest
 JOBS ?= 2
 FILE ?= examples/quickstart.yaml
 
-.PHONY: help setup run test test-fast conformance faults check format lint types generate bench record clean
+.PHONY: help setup run test test-fast conformance faults check format lint types generate bench fuzz record clean
 
 help: ## List every target with one line each
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
@@ -64,6 +64,10 @@ generate: setup ## Write everything that is generated: references, data dictiona
 bench: setup ## Benchmarks, with ratios against a baseline in the same run; table and build/bench.json
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	$(BIN)/python bench/run.py $(BENCH)
+
+fuzz: setup ## Coverage-guided fuzzing of the decoders, 60 s in all (FOR=10m); EXCHANGE=x for one venue
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	$(BIN)/python tests/fuzz/fuzz_decoders.py --for $(or $(FOR),60s) $(if $(EXCHANGE),--exchange $(EXCHANGE)) $(if $(SEED),--seed $(SEED))
 
 record: setup ## Record real frames: make record EXCHANGE=x SYMBOLS=A,B FOR=60s OUT=file
 	$(BIN)/feedplane record --exchange $(EXCHANGE) --symbols $(SYMBOLS) --for $(or $(FOR),60s) -o $(OUT)

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from feedplane_adapter_binance_futures import ADAPTER
 from feedplane_adapter_binance_futures.book import Rule
-from feedplane_core.adapter import Channel, Options, Verdict
+from feedplane_core.adapter import Channel, Options, Request, Tag, Verdict
 from feedplane_core.errors import DecodeError, UsageError
 from feedplane_core.events import BookSnapshot, DepthDiff, FundingRate, Trade
 from feedplane_core.instruments import Instrument, InstrumentStatus
@@ -219,6 +219,18 @@ def test_funding_interval_is_unknown_until_the_venue_says() -> None:
     assert interval_s() is None
     adapter.use_instruments([instrument(funding_s=14_400)])
     assert interval_s() == 14_400
+
+
+def test_bodies_without_a_symbol_are_refused() -> None:
+    adapter = ADAPTER()
+    poll = Tag(kind="poll", instrument="BTCUSDT", feed=Feed.OPEN_INTEREST)
+    rates = adapter.history_request(instrument(), Feed.FUNDING, 0, NS_PER_S)
+    assert isinstance(rates, Request)
+
+    with pytest.raises(DecodeError):
+        adapter.decode_body(poll, b'{"openInterest":"8","symbol":"","time":7}', RECV_NS)
+    with pytest.raises(DecodeError):
+        adapter.decode_page(rates, b'[{"symbol":"","fundingRate":"0.1","fundingTime":7}]', RECV_NS)
 
 
 def _agg_rows(first: int, count: int, at_ms: int) -> bytes:

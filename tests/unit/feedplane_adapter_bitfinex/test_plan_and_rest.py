@@ -113,6 +113,17 @@ def test_a_page_of_one_millisecond_moves_on() -> None:
     assert "start=1790133734001" in page.next.url
 
 
+def test_rows_of_one_id_and_time_are_not_compared_by_their_numbers() -> None:
+    """A whole price comes as an int, one with decimals as its digits: the two have no order."""
+    adapter = Bitfinex()
+    request = adapter.history_request(instruments()["tBTCUSD"], Feed.TRADES, 0, NS_PER_S)
+    assert request is not None
+
+    page = adapter.decode_page(request, b"[[7,1,0.5,100],[7,1,0.5,100.5]]", 1)
+
+    assert [event.price for event in page.events if isinstance(event, Trade)] == ["100", "100.5"]
+
+
 def test_candles_of_a_page_are_closed_but_for_a_fresh_last_one() -> None:
     adapter, pair = Bitfinex(), instruments()["tBTCUSD"]
     request = adapter.history_request(pair, Feed.KLINES, 0, 2_000_000_000 * NS_PER_S, detail="1h")

@@ -158,6 +158,7 @@ def test_numbers_of_candles_are_the_digits_of_the_wire() -> None:
         b"[[1,2,3,4,5,null]]",
         b"[[1,0,1,1,1,1]]",
         b"[[99999999999,1,1,1,1,1]]",
+        b"[[0,1,1,1,1,1]]",
     ],
 )
 def test_bodies_that_are_no_candles_are_refused(body: bytes) -> None:

@@ -10,7 +10,7 @@ from feedplane_core.events import FundingRate, Liquidation, MarketEvent, MarkPri
 from feedplane_core.names import NS_PER_MS, Liquidated, MarketType
 
 from .symbols import EXCHANGE
-from .wire import Ms, Payload, decoding
+from .wire import Ms, Payload, Symbol, decoding
 
 MARK = "markPrice"
 LIQUIDATION = "forceOrder"
@@ -55,14 +55,14 @@ class OpenInterestBody(msgspec.Struct, frozen=True, gc=False):
     """`{"openInterest":"10659.509","symbol":"BTCUSDT","time":1589437530011}`"""
 
     openInterest: str
-    symbol: str
+    symbol: Symbol
     time: Ms
 
 
 class FundingRow(msgspec.Struct, frozen=True, gc=False):
     """A row of `GET /fapi/v1/fundingRate`."""
 
-    symbol: str
+    symbol: Symbol
     fundingRate: str
     fundingTime: Ms
 

@@ -15,6 +15,7 @@ Ms: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=9_223_372_036_854)]
 """Epoch milliseconds that fit an int64 of nanoseconds."""
 Id: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(1 << 62) - 1)]
 """Trade and update ids."""
+Symbol: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 USD_M = 1
 """`st` of USD-M payloads. Since the CM-UM integration (2026-06-30) all-market streams carry COIN-M (2) as well; older payloads have no `st`."""

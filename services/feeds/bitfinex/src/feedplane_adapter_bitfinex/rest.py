@@ -97,8 +97,7 @@ def decode_page(request: Request, directory: Directory, body: bytes, recv_ns: in
     events: list[MarketEvent] = []
     match feed:
         case Feed.TRADES:
-            stamped = sorted((ms_ns(row_of(row, channel, 4)[1], channel), row[0], row) for row in rows if _has_id(row))
-            rows = [row for _, _, row in stamped]
+            rows = sorted(filter(_has_id, rows), key=lambda row: (ms_ns(row_of(row, channel, 4)[1], channel), row[0]))
             kept, following = _following(request, rows, 1)
             events += [trades.decode_trade(row, symbol, market, recv_ns) for row in kept]
         case Feed.KLINES:

@@ -29,7 +29,7 @@ def decode_candle(row: CandleRow, product: str, interval_s: int, recv_ns: int) -
 
     Source: Exchange REST, "Get product candles", read 2026-11-20.
     """
-    if row[0] > _MAX_TIME_S:
+    if not 0 < row[0] <= _MAX_TIME_S:
         raise DecodeError(CHANNEL, "number_range", "time does not fit 64 bits of ns")
     return Kline(
         exchange=EXCHANGE,

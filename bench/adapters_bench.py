@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import gc
 import gzip
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
 from captures import capture_files, frames, rest_answers
 from feedplane_cli.adapters import adapter_points, load_adapter
 from feedplane_collector.pipeline import Pipeline
-from feedplane_core.adapter import Adapter, Options
+from feedplane_core.adapter import Adapter, Channel, Options
 from feedplane_core.errors import DecodeError
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import Feed, MarketType
@@ -46,8 +47,11 @@ class Source:
         self.id = 1
         self.session = adapter.session()
         self.seen: dict[str, int] = {}
-        self.channel_feeds: dict[str, Feed] = {}
         self.decode_errors = 0
+
+    def suspects(self, error: DecodeError, frame: bytes) -> Sequence[Channel]:
+        """None: a capture has no other socket to ask."""
+        return ()
 
 
 def build_pipeline(exchange: str, bodies: list[bytes], messages: list[bytes]) -> tuple[Pipeline, Columns, Source]:

@@ -156,7 +156,30 @@ async def test_a_broken_frame_is_put_aside_raw_and_the_stream_goes_on(tmp_path: 
     assert all(b"aggTrade" in path.read_bytes() or how in ("deep", "unknown") for path in kept)
 
 
-@pytest.mark.parametrize("spec", ["giant:bytes=67108864", "fragments:n=1000000", "deflate_bomb:bytes=67108864"])
+@pytest.mark.parametrize("how", ["json", "huge", "deep"])
+async def test_a_book_that_missed_a_broken_change_begins_anew(tmp_path: Path, how: str) -> None:
+    """Nothing numbers it, so it would go on, wrong, and look right."""
+    async with plane(tmp_path, "coinbase", feeds=["trades", "ob_diffs", "ob_top5"]) as (sim, collector):
+        await collector.synced()
+        await asyncio.sleep(0.3)
+        await sim.fault(f"malformed:how={how},feed=ob_diffs,symbol=BTC-USD")
+        await collector.when(lambda s: sum(a["rejected"] for a in s["feeds"].values()) == 1)
+        await collector.synced()
+        await asyncio.sleep(0.5)
+        status = await collector.status()
+        verdict = await finish(sim, collector)
+    holes = [hole for hole in verdict.holes if hole.reason == "rejected" and hole.feed == "ob_diffs"]
+
+    assert verdict.is_clean, verdict.text()
+    assert "BTC-USD" in {hole.instrument for hole in holes}
+    assert how == "deep" or {hole.instrument for hole in holes} == {"BTC-USD"}
+    assert all(hole.state == "closed" for hole in holes)
+    assert status["sockets"]["disconnects"] == 0
+
+
+@pytest.mark.parametrize(
+    "spec", ["giant:bytes=12000000", "giant:bytes=67108864", "fragments:n=1000000", "deflate_bomb:bytes=67108864"]
+)
 @pytest.mark.parametrize("library", LIBRARIES)
 async def test_a_hostile_frame_is_refused_in_bounded_memory(tmp_path: Path, library: str, spec: str) -> None:
     async with plane(tmp_path, "binance_futures", library=library, instruments=1) as (sim, collector):

@@ -65,6 +65,9 @@ async def test_after_a_cut_it_reconnects_and_every_hole_is_declared(
     said = Counter((row["status"], row["feed"]) for row in collector.rows("status"))
 
     assert verdict.is_clean, verdict.text()
+    # What numbers cannot prove whole is a hole: quotes here, and a book that only its socket's order holds together.
+    unproved = "ob_diffs" if exchange == "coinbase" else "l1"
+    assert unproved in {hole.feed for hole in verdict.holes_told_before(sim.stopped_ns) if hole.reason == "disconnect"}
     assert said["disconnected", "ob_diffs"] >= 2  # one for each instrument: readers of hot values must know
     assert said["fresh", "ob_diffs"] >= 2
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from feedplane_collector.pipeline import Pipeline
 from feedplane_collector.shedding import Pressure
-from feedplane_core.adapter import BookRule, FeedOffer, Offers, SnapshotSource, TradeIds, Verdict
+from feedplane_core.adapter import BookRule, Channel, FeedOffer, Offers, SnapshotSource, TradeIds, Verdict
 from feedplane_core.errors import DecodeError
 from feedplane_core.events import BookSnapshot, DepthDiff, Event, Gap, MarkPrice, TopOfBook, Trade
 from feedplane_core.identity import depth_identity
@@ -63,9 +63,11 @@ class Source:
         self.id = number
         self.session = self
         self.seen: dict[str, int] = {}
-        self.channel_feeds = {"trade": Feed.TRADES}
         self.decode_errors = 0
         self._meanings = meanings
+
+    def suspects(self, error: DecodeError, frame: bytes) -> Sequence[Channel]:
+        return [Channel(instrument=name, feed=feed, name=f"{name}@{feed}") for name in NAMES for feed in FEEDS]
 
     def decode(self, frame: bytes, recv_ns: int) -> list[Event]:
         meaning = self._meanings[int(frame)]
@@ -294,3 +296,24 @@ def test_an_instrument_that_is_let_go_ends_its_holes() -> None:
 
     assert states == [("open", None), ("closed", T0_NS + 9 * MS)]
     assert bench.pipeline.accounts.open_gaps(Feed.L1) == 0
+
+
+def test_a_frame_that_was_not_decoded_is_a_hole_until_the_next_event_shows_otherwise() -> None:
+    """A book that only its socket's order holds together has missed a change: it must not go on as if nothing had happened."""
+    bench = Bench()
+    bench.add("A")
+    socket = bench.source(1)
+    bench.feed(socket, [trade("A", 0, 1), quote("A", 0, 1), snapshot("A", 0)], T0_NS)
+    bench.feed(socket, DecodeError("-", "json"), T0_NS + MS)
+    bench.feed(socket, [trade("A", 2, 2), quote("A", 2, 2), diff("A", 2)], T0_NS + 2 * MS)
+    state = bench.pipeline.states["A"]
+    assert state.sync is not None
+    assert not state.is_publishable
+    assert "A" in bench.pipeline.books.wants_snapshot
+    bench.feed(socket, [snapshot("A", 4)], T0_NS + 4 * MS)
+    last = {gap.gap_feed: gap for gap in bench.kept if isinstance(gap, Gap)}
+
+    assert state.is_publishable
+    assert {gap.reason for gap in last.values()} == {"rejected"}
+    assert (last[Feed.TRADES].state, last[Feed.L1].state, last[Feed.OB_DIFFS].state) == ("repaired", "closed", "closed")
+    bench.assert_balanced()

@@ -149,6 +149,12 @@ class Collector:
         self._decode_errors = self._metrics.counter(
             "decode_errors_total", "Frames that could not be decoded.", ("exchange", "code")
         )
+        self._metrics.observe_gauge(
+            "receive_clock_ahead_seconds",
+            "Lead of receive stamps over the wall clock; above 0 after it was set back.",
+            (),
+            lambda: {(): self._clock.ahead_ns() / NS_PER_S},
+        )
         self._log_sampler = Sampler(_SAMPLE_LOG_PER_MINUTE)
         self._quarantine_sampler = Sampler(_QUARANTINED_PER_MINUTE)
         self._gc = GcPacer()

@@ -5,10 +5,10 @@ The pipeline is the one owner of what is known per instrument; sockets come and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from feedplane_core.adapter import Adapter, Session, Tag
+from feedplane_core.adapter import Adapter, Channel, Session, Tag
 from feedplane_core.errors import DecodeError
 from feedplane_core.events import (
     BookSnapshot,
@@ -41,9 +41,11 @@ class FrameSource(Protocol):
     session: Session
     seen: dict[str, int]
     """Receive time of the last event per `channel_key`."""
-    channel_feeds: dict[str, Feed]
-    """Feed by the venue's channel name."""
     decode_errors: int
+
+    def suspects(self, error: DecodeError, frame: bytes) -> Sequence[Channel]:
+        """Channels that may have lost something with a frame that was not decoded."""
+        ...
 
 
 OnRejected = Callable[[DecodeError, bytes, Feed | None, int], None]
@@ -144,7 +146,8 @@ class Pipeline:
         try:
             events = source.session.deliver(tag, body, recv_ns)
         except DecodeError as error:
-            self._reject(source, error, body, recv_ns)
+            source.decode_errors += 1
+            self._count_rejected(tag.feed, error, body, recv_ns)
             return
         self._dispatch(events)
 
@@ -162,13 +165,18 @@ class Pipeline:
         for event in events:
             self._route[type(event)](None, event)
 
-    def on_bug(self, frame: bytes, recv_ns: int) -> None:
+    def on_bug(self, source: FrameSource, frame: bytes, recv_ns: int) -> None:
         """A frame that raised something else than a DecodeError."""
-        self._count_rejected(None, DecodeError("-", "bug"), frame, recv_ns)
+        self._reject(source, DecodeError("-", "bug"), frame, recv_ns)
 
     def _reject(self, source: FrameSource, error: DecodeError, frame: bytes, recv_ns: int) -> None:
+        """Count a frame that was not decoded, and distrust the channels that it may have been of until they prove themselves."""
         source.decode_errors += 1
-        self._count_rejected(source.channel_feeds.get(error.channel), error, frame, recv_ns)
+        channels = source.suspects(error, frame)
+        feeds = {channel.feed for channel in channels}
+        self._count_rejected(feeds.pop() if len(feeds) == 1 else None, error, frame, recv_ns)
+        for channel in channels:
+            self.interrupt(channel.instrument, channel.feed, "rejected", recv_ns)
 
     def _count_rejected(self, feed: Feed | None, error: DecodeError, frame: bytes, recv_ns: int) -> None:
         account = self.accounts[feed or UNKNOWN]

@@ -161,4 +161,6 @@ class Poller:
                 self._pipeline.interrupt(channel.instrument, channel.feed, "poll_failed", self._clock())
             else:
                 failed = not self._pipeline.on_body(poll.request.tag, body, recv_ns)
+                if failed:
+                    self._pipeline.interrupt(channel.instrument, channel.feed, "rejected", self._clock())
             await asyncio.sleep(every_s)

@@ -271,7 +271,7 @@ class SocketRunner:
                 self._perform(live, action)
         except Exception:  # a bug met by one frame must not silence a whole shard: it is counted, logged and kept raw
             logger.exception("frame raised", extra={"conn_id": live.connection.key})
-            self._pipeline.on_bug(frame, recv_ns)
+            self._pipeline.on_bug(live, frame, recv_ns)
 
     def _perform(self, live: LiveSocket, action: Send | Fetch | Reconnect) -> None:
         if isinstance(action, Send):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from itertools import count
 
 import msgspec
-from feedplane_core.adapter import Adapter, Connection, Session
+from feedplane_core.adapter import Adapter, Channel, Connection, Session
+from feedplane_core.errors import DecodeError
 
+from feedplane_collector.suspects import suspects
 from feedplane_collector.transport import Socket
 
 _socket_ids = count(1)
@@ -43,7 +46,6 @@ class LiveSocket:
         self.connection = connection
         self.session: Session = adapter.session(connection)
         self.seen: dict[str, int] = {}
-        self.channel_feeds = {channel.name: channel.feed for channel in connection.channels}
         self.opened_ns = opened_ns
         self.subscribed_ns: int | None = None  # when the last frame of the subscription had been sent
         self.frames = 0
@@ -54,7 +56,10 @@ class LiveSocket:
     def adopt(self, connection: Connection) -> None:
         """Take over what the plan carries by now."""
         self.connection = connection
-        self.channel_feeds.update({channel.name: channel.feed for channel in connection.channels})
+
+    def suspects(self, error: DecodeError, frame: bytes) -> Sequence[Channel]:
+        """Channels that may have lost something with this frame."""
+        return suspects(self.connection.channels, error, frame)
 
     def lacks(self, elder: LiveSocket, since: dict[str, int]) -> set[str]:
         """Channels that the elder socket has heard since (`since`: what it had heard before) and this one has not."""

@@ -266,6 +266,10 @@ async def test_broken_frames_are_refused_by_the_decoder_and_not_counted_as_sent(
     sim, got = await faulty(f"{spec},count=5", exchange, feeds, count=25)
     broken = [line for line in sim.ledger if not line["sent"]]
 
+    if got.given_up:  # a venue that counts frames per socket: after one that cannot be read nothing more is believed
+        assert got.errors
+        assert not values_of(got.events) - values_issued(sim.ledger)
+        return
     assert len(got.errors) == 5
     assert len(broken) >= 5
     assert {line["fault"] for line in broken} == {spec.partition(":")[0]}

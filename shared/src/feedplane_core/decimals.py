@@ -29,7 +29,8 @@ _EXACT = Context(prec=76, rounding=ROUND_HALF_EVEN)
 _PLAIN = re.compile(r"-?[0-9]{1,20}+(?:\.[0-9]{1,18}+)?+").fullmatch
 _PLAIN_LIST = re.compile(r"(?:[0-9]{1,20}+(?:\.[0-9]{1,18}+)?+,)*+").fullmatch
 _NUMBER = rb'"[0-9]{1,20}+(?:\.[0-9]{1,18}+)?+"'
-_PLAIN_LEVELS = re.compile(rb"\[(?:\[%b,%b\],?+)*+\]" % (_NUMBER, _NUMBER)).fullmatch
+_ABOVE_ZERO = rb'"(?!0++(?:\.0++)?+")[0-9]{1,20}+(?:\.[0-9]{1,18}+)?+"'
+_PLAIN_LEVELS = re.compile(rb"\[(?:\[%b,%b\],?+)*+\]" % (_ABOVE_ZERO, _NUMBER)).fullmatch
 _MAX_NUMBER_CHARS = 128  # a longer text is refused before Decimal() spends time on it
 
 

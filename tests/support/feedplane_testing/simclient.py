@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import aiohttp
 import orjson
-from feedplane_core.adapter import Adapter, Connection, Options, Request, Send
+from feedplane_core.adapter import Adapter, Connection, Options, Reconnect, Request, Send
 from feedplane_core.errors import DecodeError
 from feedplane_core.events import MarketEvent, type_name
 from feedplane_core.identity import identity_of
@@ -62,6 +62,8 @@ class SimClient:
         self.events: list[MarketEvent] = []
         self.errors: list[DecodeError] = []
         self.frames: list[bytes] = []
+        self.given_up: list[str] = []
+        """Why sessions have asked for a new socket; this client gives them none."""
         self.closed: list[ConnectionClosed] = []
         self.sockets: list[ClientConnection] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -124,6 +126,8 @@ class SimClient:
                 for action in session.actions():
                     if isinstance(action, Send):  # pongs, and books that are asked for on the socket
                         await socket.send(stamped(action.frame, time.time_ns()), text=True)
+                    elif isinstance(action, Reconnect):
+                        self.given_up.append(action.reason)
         except ConnectionClosed as closed:
             self.closed.append(closed)
 

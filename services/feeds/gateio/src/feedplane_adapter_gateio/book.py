@@ -131,6 +131,8 @@ def _event(
         )
     if raw.U is None:
         raise DecodeError(channel, "schema", "an increment without its first number")
+    if raw.U > raw.u:
+        raise DecodeError(channel, "schema", f"U {raw.U} is above u {raw.u}")
     return DepthDiff(
         exchange=EXCHANGE,
         market_type=place.market,

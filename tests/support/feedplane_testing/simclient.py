@@ -144,10 +144,10 @@ class SimClient:
             body = await self.fetch(poll.request)
             self.events += self.adapter.decode_body(poll.request.tag, body, time.time_ns())
 
-    async def until(self, count: int, kind: type[MarketEvent] | None = None, within_s: float = 8.0) -> None:
-        """Wait for so many events (of a kind)."""
+    async def until(self, count: int, kind: type[MarketEvent] | None = None, within_s: float = 20.0) -> None:
+        """Wait for so many events (of a kind), or until a session gives its socket up."""
         async with asyncio.timeout(within_s):
-            while sum(kind is None or isinstance(event, kind) for event in self.events) < count:
+            while not self.given_up and sum(kind is None or isinstance(e, kind) for e in self.events) < count:
                 await asyncio.sleep(0.01)
 
 

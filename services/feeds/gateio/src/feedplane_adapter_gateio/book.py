@@ -131,7 +131,7 @@ def _event(
         )
     if raw.U is None:
         raise DecodeError(channel, "schema", "an increment without its first number")
-    if raw.U > raw.u:
+    if raw.u < raw.U:
         raise DecodeError(channel, "schema", f"U {raw.U} is above u {raw.u}")
     return DepthDiff(
         exchange=EXCHANGE,

@@ -273,7 +273,11 @@ async def test_broken_frames_are_refused_by_the_decoder_and_not_counted_as_sent(
     assert len(got.errors) == 5
     assert len(broken) >= 5
     assert {line["fault"] for line in broken} == {spec.partition(":")[0]}
-    assert values_issued(sim.ledger) == values_of(got.events)
+    assert not values_issued(sim.ledger) - values_of(got.events)
+    # Some venues tell a trade twice: what was broken may have come whole the other time.
+    assert all(
+        any(line["identity"] in text for line in broken) for text in values_of(got.events) - values_issued(sim.ledger)
+    )
 
 
 @pytest.mark.parametrize("exchange", VENUES)

@@ -15,7 +15,7 @@ PYTEST := $(BIN)/pytest
 JOBS ?= 2
 FILE ?= examples/quickstart.yaml
 
-.PHONY: help setup run test test-fast conformance faults check format lint types generate bench fuzz record clean
+.PHONY: help setup run test test-suite test-e2e test-again test-fast conformance faults check format lint types generate bench fuzz record clean
 
 help: ## List every target with one line each
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
@@ -34,9 +34,16 @@ $(STAMP): requirements/dev.txt
 run: setup ## Start Feedplane on examples/quickstart.yaml (FILE=other.yaml) with embedded engines; Ctrl-C stops
 	@$(BIN)/feedplane up -f $(FILE)
 
-test: setup ## All tests that fit in ten minutes on two cores
+test: test-suite test-e2e ## All tests that fit in ten minutes on two cores
+
+test-suite: setup ## Unit tests, conformance, integration with real engines and processes
 	$(PYTEST) -n $(JOBS) --dist worksteal -m "not slow and not faults" tests/unit tests/conformance tests/integration
+
+test-e2e: setup ## The whole plane as a stranger runs it
 	$(PYTEST) -m "not slow and not faults" tests/e2e
+
+test-again: setup ## What failed last time, one after the other
+	$(PYTEST) --last-failed --last-failed-no-failures none
 
 test-fast: setup ## Unit tests and conformance only
 	$(PYTEST) -n $(JOBS) --dist worksteal -q tests/unit tests/conformance

@@ -18,7 +18,7 @@ FILE ?= examples/quickstart.yaml
 .PHONY: help setup run test test-suite test-e2e test-again test-fast conformance faults check format lint types generate bench fuzz record clean
 
 help: ## List every target with one line each
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
 
 setup: $(STAMP) ## Build .venv with every pinned requirement and all packages, editable
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ async def test_symbols_follow_the_config_file_also_after_a_reconnect(tmp_path: P
     selection = {"mode": "include", "include": [first, second]}
     async with plane(tmp_path, exchange, instruments=3, symbols=_symbols(selection)) as (sim, collector):
         await collector.synced(2)
+        edited_ns = time.time_ns()
         collector.edit_symbols(include=[second, third])
         await collector.when(lambda s: s["instruments"] == 2 and s["books"]["synced"] == 2)
         await has_trades(collector, third)
@@ -80,7 +82,14 @@ async def test_symbols_follow_the_config_file_also_after_a_reconnect(tmp_path: P
         await collector.when(lambda _: _cuts(collector))
         cut = max(_cuts(collector))
         await collector.when(lambda _: all(_trades_since(collector, name, cut) for name in (second, third)))
-        verdict = await finish(sim, collector)
+        # What the venue sends of the removed one until it has read the unsubscription is no obligation any more.
+        verdict = await finish(
+            sim,
+            collector,
+            ignore=lambda line: (
+                line["instrument"] == first and line.get("issued_ns", line.get("ts_recv_ns", 0)) > edited_ns
+            ),
+        )
 
     assert verdict.is_clean, verdict.text()
     assert not _trades_since(collector, first, cut)

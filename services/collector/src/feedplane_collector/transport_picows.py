@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
 
 from picows import (
     WSAutoPingStrategy,
@@ -29,6 +32,8 @@ from feedplane_collector.transport import (
     seconds_of,
 )
 
+logger = logging.getLogger(__name__)
+
 _TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
 
 
@@ -43,8 +48,19 @@ class _Listener(WSListener):
         self._parts: list[bytes] = []
         self._parts_bytes = 0
         self.reason = "closed 1006"
+        self.log = _ParserLog(self._on_parser_error)
+        self._transport: WSTransport | None = None
         self.pongs = asyncio.Event()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+
+    def _on_parser_error(self, text: str) -> None:
+        """A frame over the limit, or none at all. The library would go on reading for a moment, and a peer that sends fast fills the memory in it."""
+        self.reason = "closed 1009 frame too large" if "exceeding max" in text else "closed 1002 no websocket frame"
+        if self._transport is not None:
+            self._transport.underlying_transport.abort()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
@@ -78,6 +94,19 @@ class _Listener(WSListener):
             self.ended.set_result(None)
 
 
+class _ParserLog(logging.LoggerAdapter[logging.Logger]):
+    """What the library logs, through our logger; its errors are told to the listener as well: they come by no other way in time."""
+
+    def __init__(self, on_error: Callable[[str], None]) -> None:
+        super().__init__(logger, {})
+        self._on_error = on_error
+
+    def error(self, msg: object, *args: object, **kwargs: Any) -> None:
+        text = str(msg) % args if args else str(msg)
+        self.debug("%s", text)
+        self._on_error(text)
+
+
 def _close_text(payload: bytes) -> str:
     """Of a close frame: any code, also those of the venue's own (4000 and above), which the library's enum does not have."""
     code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
@@ -101,13 +130,12 @@ class PicowsTransport:
         compression: bool,
         ping_every_ns: int | None,
     ) -> Socket:
-        def listener() -> _Listener:
-            return _Listener(on_frame, self._clock, max_frame_bytes)
-
+        made = _Listener(on_frame, self._clock, max_frame_bytes)
         try:
-            transport, made = await ws_connect(
-                listener,
+            transport, _ = await ws_connect(
+                lambda: made,
                 url,
+                logger_name=made.log,
                 ssl_context=self._tls if url.startswith("wss:") else None,
                 websocket_handshake_timeout=OPEN_TIMEOUT_S,
                 enable_auto_ping=ping_every_ns is not None,
@@ -127,7 +155,6 @@ class PicowsTransport:
             raise ConnectFailed("handshake timed out") from e
         except (WSError, OSError) as e:
             raise ConnectFailed(f"{type(e).__name__}: {e}") from e
-        assert isinstance(made, _Listener)
         return _PicowsSocket(transport, made, pings_by_itself=ping_every_ns is not None)
 
 
@@ -158,6 +185,8 @@ class _PicowsSocket:
 
     async def closed(self) -> str:
         await asyncio.shield(self._listener.ended)
+        with suppress(WSError):  # told by the reason already
+            await self._transport.wait_disconnected()
         return self._listener.reason
 
     async def close(self) -> None:

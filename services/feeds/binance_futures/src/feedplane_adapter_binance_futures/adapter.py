@@ -19,10 +19,11 @@ from feedplane_core.adapter import (
     Tag,
     TradeIds,
 )
-from feedplane_core.errors import DecodeError, UsageError
+from feedplane_core.errors import DecodeError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import NS_PER_S, Feed, MarketType
+from feedplane_core.switches import check_intervals, number
 
 from . import book, derivatives, plan, rest, symbols
 from .klines import INTERVALS_S
@@ -54,16 +55,14 @@ class BinanceFutures:
     limits: ClassVar[Limits] = rest.LIMITS
 
     def __init__(self, options: Options = Options()) -> None:  # noqa: B008 (frozen)
-        unknown = [interval for interval in options.kline_intervals if interval not in INTERVALS_S]
-        if unknown:
-            raise UsageError(
-                "kline_intervals", f"{self.exchange} has no interval {unknown[0]!r}", f"one of {', '.join(INTERVALS_S)}"
-            )
+        check_intervals(self.exchange, options.kline_intervals, INTERVALS_S)
         self._ws = options.endpoints.get("ws", WS_ROOT).rstrip("/")
         self._rest = options.endpoints.get("rest", REST_ROOT).rstrip("/")
         self._intervals = options.kline_intervals
         self._open_interest_every_ns = options.open_interest_every_ns
-        self._streams_per_socket = _streams_per_socket(options.switches.get("streams_per_socket"))
+        self._streams_per_socket = number(
+            options.switches, "streams_per_socket", plan.STREAMS_PER_SOCKET, 1, plan.MAX_STREAMS
+        )
         self._known: dict[str, MarketType] = {}
         self._funding_intervals: dict[str, int | None] = {}
 
@@ -143,11 +142,3 @@ class BinanceFutures:
 
     def _market(self, symbol: str) -> MarketType:
         return Markets(self._known, is_strict=False)[symbol]
-
-
-def _streams_per_socket(text: str | None) -> int:
-    if text is None:
-        return plan.STREAMS_PER_SOCKET
-    if not text.isdecimal() or not 1 <= int(text) <= plan.MAX_STREAMS:
-        raise UsageError("switches.streams_per_socket", f"{text!r} is no number from 1 to {plan.MAX_STREAMS}")
-    return int(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from feedplane_core import adapter as contract
@@ -19,10 +19,11 @@ from feedplane_core.adapter import (
     Tag,
     TradeIds,
 )
-from feedplane_core.errors import DecodeError, UsageError
+from feedplane_core.errors import DecodeError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import Feed, MarketType
+from feedplane_core.switches import check_intervals, chosen, number
 
 from . import book, derivatives, plan, rest
 from .klines import CODES
@@ -56,22 +57,22 @@ class Bitfinex:
     limits: ClassVar[Limits] = rest.LIMITS
 
     def __init__(self, options: Options = Options()) -> None:  # noqa: B008 (frozen)
-        unknown = [interval for interval in options.kline_intervals if interval not in CODES]
-        if unknown:
-            raise UsageError(
-                "kline_intervals", f"{self.exchange} has no interval {unknown[0]!r}", f"one of {', '.join(CODES)}"
-            )
+        check_intervals(self.exchange, options.kline_intervals, CODES)
         switches = options.switches
-        length = int(_chosen(switches, "book_length", tuple(map(str, book.LENGTHS)), str(book.DEFAULT_LENGTH)))
+        length = int(chosen(switches, "book_length", tuple(map(str, book.LENGTHS)), str(book.DEFAULT_LENGTH)))
         self._ws = options.endpoints.get("ws", WS_URL).rstrip("/")
         self._rest = options.endpoints.get("rest", REST_ROOT).rstrip("/")
-        self._plan = plan.Options(length, options.kline_intervals, _channels_per_socket(switches))
+        self._plan = plan.Options(
+            length,
+            options.kline_intervals,
+            number(switches, "channels_per_socket", plan.CHANNELS_PER_SOCKET, plan.MIN_CHANNELS, plan.MAX_CHANNELS),
+        )
         self._settings = Settings(
             book_length=length,
-            index_source=_chosen(switches, "index_price", derivatives.INDEX_SOURCES, "mark"),
-            counts_fills=_chosen(switches, "liquidations", derivatives.COUNTED, "triggers") == "fills",
+            index_source=chosen(switches, "index_price", derivatives.INDEX_SOURCES, "mark"),
+            counts_fills=chosen(switches, "liquidations", derivatives.COUNTED, "triggers") == "fills",
         )
-        self._tiny_prices = _chosen(switches, "tiny_price_checksum", _TINY_PRICES, "off")
+        self._tiny_prices = chosen(switches, "tiny_price_checksum", _TINY_PRICES, "off")
         self._directory = Directory()
         self._chan_ids: dict[str, dict[str, int]] = {}  # by connection key: what its newest session was told
 
@@ -135,20 +136,3 @@ class Bitfinex:
 
     def tag_of(self, url: str) -> Tag | None:
         return rest.tag_of(url)
-
-
-def _chosen(switches: Mapping[str, str], name: str, allowed: Sequence[str], default: str) -> str:
-    value = switches.get(name, default)
-    if value not in allowed:
-        raise UsageError(f"switches.{name}", f"{value!r} is not known", f"one of {', '.join(allowed)}")
-    return value
-
-
-def _channels_per_socket(switches: Mapping[str, str]) -> int:
-    text = switches.get("channels_per_socket", str(plan.CHANNELS_PER_SOCKET))
-    if not text.isdecimal() or not plan.MIN_CHANNELS <= int(text) <= plan.MAX_CHANNELS:
-        raise UsageError(
-            "switches.channels_per_socket",
-            f"{text!r} is no number from {plan.MIN_CHANNELS} to {plan.MAX_CHANNELS}",
-        )
-    return int(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from feedplane_core import adapter as contract
@@ -19,10 +19,11 @@ from feedplane_core.adapter import (
     Tag,
     TradeIds,
 )
-from feedplane_core.errors import DecodeError, UsageError
+from feedplane_core.errors import DecodeError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import NS_PER_S, Feed, MarketType
+from feedplane_core.switches import check_intervals, chosen, number
 
 from . import book, plan, rest
 from .klines import CODES
@@ -57,20 +58,18 @@ class Bybit:
     limits: ClassVar[Limits] = rest.LIMITS
 
     def __init__(self, options: Options = Options()) -> None:  # noqa: B008 (frozen)
-        unknown = [interval for interval in options.kline_intervals if interval not in CODES]
-        if unknown:
-            raise UsageError(
-                "kline_intervals", f"{self.exchange} has no interval {unknown[0]!r}", f"one of {', '.join(CODES)}"
-            )
+        check_intervals(self.exchange, options.kline_intervals, CODES)
         switches = options.switches
         self._ws = options.endpoints.get("ws", WS_ROOT).rstrip("/")
         self._rest = options.endpoints.get("rest", REST_ROOT).rstrip("/")
         self._plan = plan.Options(
-            book_depth=int(_chosen(switches, "book_depth", tuple(map(str, book.DEPTHS)), str(book.DEFAULT_DEPTH))),
+            book_depth=int(chosen(switches, "book_depth", tuple(map(str, book.DEPTHS)), str(book.DEFAULT_DEPTH))),
             kline_intervals=options.kline_intervals,
-            topics_per_socket=_topics_per_socket(switches.get("topics_per_socket")),
+            topics_per_socket=number(
+                switches, "topics_per_socket", plan.TOPICS_PER_SOCKET, plan.MIN_TOPICS, plan.MAX_TOPICS
+            ),
         )
-        self._is_consecutive = _chosen(switches, "book_sequence", _SEQUENCES, "consecutive") == "consecutive"
+        self._is_consecutive = chosen(switches, "book_sequence", _SEQUENCES, "consecutive") == "consecutive"
         self._directory = Directory(options.assume_contract_size)
 
     def instruments_requests(self) -> list[Request]:
@@ -134,20 +133,3 @@ class Bybit:
         if category is None:
             return self._directory.offline.get(symbol) or guessed_place(symbol, size)
         return self._directory.by_category[category].get(symbol) or place_in(category, symbol, size)
-
-
-def _chosen(switches: Mapping[str, str], name: str, allowed: Sequence[str], default: str) -> str:
-    value = switches.get(name, default)
-    if value not in allowed:
-        raise UsageError(f"switches.{name}", f"{value!r} is not known", f"one of {', '.join(allowed)}")
-    return value
-
-
-def _topics_per_socket(text: str | None) -> int:
-    if text is None:
-        return plan.TOPICS_PER_SOCKET
-    if not text.isdecimal() or not plan.MIN_TOPICS <= int(text) <= plan.MAX_TOPICS:
-        raise UsageError(
-            "switches.topics_per_socket", f"{text!r} is no number from {plan.MIN_TOPICS} to {plan.MAX_TOPICS}"
-        )
-    return int(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from feedplane_core import adapter as contract
@@ -24,6 +24,7 @@ from feedplane_core.errors import DecodeError, UsageError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import Feed, MarketType
+from feedplane_core.switches import check_intervals, chosen, number
 
 from . import book, plan, rest
 from .klines import INTERVALS_S
@@ -57,23 +58,21 @@ class Gateio:
     limits: ClassVar[Limits] = rest.LIMITS
 
     def __init__(self, options: Options = Options()) -> None:  # noqa: B008 (frozen)
-        unknown = [interval for interval in options.kline_intervals if interval not in INTERVALS_S]
-        if unknown:
-            raise UsageError(
-                "kline_intervals", f"{self.exchange} has no interval {unknown[0]!r}", f"one of {', '.join(INTERVALS_S)}"
-            )
+        check_intervals(self.exchange, options.kline_intervals, INTERVALS_S)
         switches = options.switches
         self._spot = options.endpoints.get("spot", SPOT_URL)
         self._futures = options.endpoints.get("futures", FUTURES_ROOT).rstrip("/")
         self._rest = options.endpoints.get("rest", REST_ROOT).rstrip("/")
         self._plan = plan.Options(
-            uses_obu=_chosen(switches, "book_channel", ("obu", "order_book_update")) == "obu",
-            obu_depth=int(_chosen(switches, "book_depth", tuple(map(str, book.OBU_DEPTHS[::-1])))),
+            uses_obu=chosen(switches, "book_channel", ("obu", "order_book_update")) == "obu",
+            obu_depth=int(chosen(switches, "book_depth", tuple(map(str, book.OBU_DEPTHS[::-1])))),
             kline_intervals=options.kline_intervals,
-            topics_per_socket=_topics_per_socket(switches.get("topics_per_socket")),
+            topics_per_socket=number(
+                switches, "topics_per_socket", plan.TOPICS_PER_SOCKET, plan.MIN_TOPICS, plan.MAX_TOPICS
+            ),
         )
         self._settles = _settles(switches.get("settles"))
-        self._crypto_only = _chosen(switches, "contracts", ("crypto", "all")) == "crypto"
+        self._crypto_only = chosen(switches, "contracts", ("crypto", "all")) == "crypto"
         self._directory = Directory(options.assume_contract_size)
 
     def instruments_requests(self) -> list[Request]:
@@ -140,14 +139,6 @@ class Gateio:
         return self._directory.contracts.get(symbol) or self._directory.contract(symbol)
 
 
-def _chosen(switches: Mapping[str, str], name: str, allowed: Sequence[str]) -> str:
-    """The first of the allowed is the default."""
-    value = switches.get(name, allowed[0])
-    if value not in allowed:
-        raise UsageError(f"switches.{name}", f"{value!r} is not known", f"one of {', '.join(allowed)}")
-    return value
-
-
 def _settles(text: str | None) -> tuple[str, ...]:
     """Settle currencies whose contracts are listed, split at commas."""
     if text is None:
@@ -156,13 +147,3 @@ def _settles(text: str | None) -> tuple[str, ...]:
     if not set(named) <= set(Settle):
         raise UsageError("switches.settles", f"{text!r} is not known", f"some of {', '.join(Settle)}, split at commas")
     return named
-
-
-def _topics_per_socket(text: str | None) -> int:
-    if text is None:
-        return plan.TOPICS_PER_SOCKET
-    if not text.isdecimal() or not plan.MIN_TOPICS <= int(text) <= plan.MAX_TOPICS:
-        raise UsageError(
-            "switches.topics_per_socket", f"{text!r} is no number from {plan.MIN_TOPICS} to {plan.MAX_TOPICS}"
-        )
-    return int(text)

@@ -25,6 +25,7 @@ from feedplane_core.errors import DecodeError, UsageError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import NS_PER_S, Feed, MarketType
+from feedplane_core.switches import number
 
 from . import book, classic, plan, rest, symbols, uta
 from .klines import INTERVALS
@@ -77,7 +78,7 @@ class KuCoin:
         self._intervals = options.kline_intervals
         self._interest_every_ns = max(options.open_interest_every_ns, _MIN_INTEREST_EVERY_NS)
         limit = uta.MAX_TOPICS if self._system is System.UTA else classic.MAX_TOPICS
-        self._topics_per_socket = _topics_per_socket(options.switches.get("topics_per_socket"), limit)
+        self._topics_per_socket = number(options.switches, "topics_per_socket", plan.TOPICS_PER_SOCKET, 1, limit)
         sockets = {TradeType.SPOT: hosts["ws_spot"], TradeType.FUTURES: hosts["ws_futures"]}
         self._plan: uta.UtaPlan | classic.ClassicPlan = (
             uta.UtaPlan(sockets, self._intervals, self._topics_per_socket)
@@ -173,11 +174,3 @@ def _contract_size(text: str | None) -> str | None:
         return None if text is None else positive(text, "-", "contract size")
     except DecodeError as error:
         raise UsageError("assumeContractSize", error.detail) from None
-
-
-def _topics_per_socket(text: str | None, limit: int) -> int:
-    if text is None:
-        return plan.TOPICS_PER_SOCKET
-    if not text.isdecimal() or not 1 <= int(text) <= limit:
-        raise UsageError("switches.topics_per_socket", f"{text!r} is no number from 1 to {limit}")
-    return int(text)

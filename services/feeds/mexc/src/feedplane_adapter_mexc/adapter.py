@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from feedplane_core import adapter as contract
@@ -19,10 +19,11 @@ from feedplane_core.adapter import (
     Tag,
     TradeIds,
 )
-from feedplane_core.errors import DecodeError, UsageError
+from feedplane_core.errors import DecodeError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import NS_PER_S, Feed, MarketType
+from feedplane_core.switches import check_intervals, chosen, number
 
 from . import book, plan, rest
 from .klines import BY_NAME
@@ -57,11 +58,7 @@ class Mexc:
     limits: ClassVar[Limits] = rest.LIMITS
 
     def __init__(self, options: Options = Options()) -> None:  # noqa: B008 (frozen)
-        unknown = [interval for interval in options.kline_intervals if interval not in BY_NAME]
-        if unknown:
-            raise UsageError(
-                "kline_intervals", f"{self.exchange} has no interval {unknown[0]!r}", f"one of {', '.join(BY_NAME)}"
-            )
+        check_intervals(self.exchange, options.kline_intervals, BY_NAME)
         switches, endpoints = options.switches, options.endpoints
         self._spot_ws = endpoints.get("spot_ws", SPOT_WS_ROOT).rstrip("/")
         self._spot_rest = endpoints.get("spot_rest", SPOT_REST_ROOT).rstrip("/")
@@ -69,12 +66,12 @@ class Mexc:
         self._futures_rest = endpoints.get("futures_rest", FUTURES_REST_ROOT).rstrip("/")
         self._plan = plan.Options(
             kline_intervals=options.kline_intervals,
-            spot_speed=_chosen(switches, "spot_speed", ("10ms", "100ms")),
-            merges_deals=_chosen(switches, "futures_deals", ("every", "merged")) == "merged",
-            merges_depth=_chosen(switches, "futures_depth", ("merged", "every")) == "merged",
-            spot_streams=_number(switches, "spot_streams_per_socket", plan.SPOT_STREAMS, plan.MAX_SPOT_STREAMS),
-            futures_streams=_number(
-                switches, "futures_streams_per_socket", plan.FUTURES_STREAMS, plan.MAX_FUTURES_STREAMS
+            spot_speed=chosen(switches, "spot_speed", ("10ms", "100ms")),
+            merges_deals=chosen(switches, "futures_deals", ("every", "merged")) == "merged",
+            merges_depth=chosen(switches, "futures_depth", ("merged", "every")) == "merged",
+            spot_streams=number(switches, "spot_streams_per_socket", plan.SPOT_STREAMS, 1, plan.MAX_SPOT_STREAMS),
+            futures_streams=number(
+                switches, "futures_streams_per_socket", plan.FUTURES_STREAMS, 1, plan.MAX_FUTURES_STREAMS
             ),
         )
         self._directory = Directory(options.assume_contract_size)
@@ -132,18 +129,3 @@ class Mexc:
 
     def tag_of(self, url: str) -> Tag | None:
         return rest.tag_of(url)
-
-
-def _chosen(switches: Mapping[str, str], name: str, allowed: Sequence[str]) -> str:
-    """The value of a switch; the first that is allowed is the default."""
-    value = switches.get(name, allowed[0])
-    if value not in allowed:
-        raise UsageError(f"switches.{name}", f"{value!r} is not known", f"one of {', '.join(allowed)}")
-    return value
-
-
-def _number(switches: Mapping[str, str], name: str, default: int, highest: int) -> int:
-    text = switches.get(name, str(default))
-    if not text.isdecimal() or len(text) > 4 or not 1 <= int(text) <= highest:
-        raise UsageError(f"switches.{name}", f"{text!r} is no number from 1 to {highest}")
-    return int(text)

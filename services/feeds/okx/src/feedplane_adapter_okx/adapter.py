@@ -24,6 +24,7 @@ from feedplane_core.errors import DecodeError, UsageError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import Feed, MarketType
+from feedplane_core.switches import number
 
 from . import book, klines, plan, rest, symbols
 from .places import Places, View
@@ -66,7 +67,9 @@ class Okx:
         self._rest = options.endpoints.get("rest", REST_ROOT).rstrip("/")
         self._intervals = options.kline_intervals
         self._source = _snapshot_source(options.switches.get("book_snapshot", "socket"))
-        self._books_per_socket = _books_per_socket(options.switches.get("books_per_socket"))
+        self._books_per_socket = number(
+            options.switches, "books_per_socket", plan.BOOKS_PER_SOCKET, 1, plan.CHANNELS_PER_SOCKET
+        )
         self._places = Places(options.assume_contract_size)
 
     def instruments_requests(self) -> list[Request]:
@@ -131,14 +134,6 @@ def _snapshot_source(text: str) -> SnapshotSource:
     if text not in set(SnapshotSource):
         raise UsageError("switches.book_snapshot", f"{text!r} is no source of books", "socket, rest")
     return SnapshotSource(text)
-
-
-def _books_per_socket(text: str | None) -> int:
-    if text is None:
-        return plan.BOOKS_PER_SOCKET
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= plan.CHANNELS_PER_SOCKET:
-        raise UsageError("switches.books_per_socket", f"{text!r} is no number from 1 to {plan.CHANNELS_PER_SOCKET}")
-    return int(text)
 
 
 ADAPTER = Okx

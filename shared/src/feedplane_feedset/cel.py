@@ -87,13 +87,6 @@ RULES: dict[tuple[str, ...], list[Rule]] = {
             "fieldPath": ".endpoints",
         }
     ],
-    ("sinks", "clickhouse"): [
-        {
-            "rule": "has(self.cluster) || !has(self.shards) || size(self.shards) <= 1",
-            "message": "several shards need the name of the ClickHouse cluster they belong to",
-            "fieldPath": ".shards",
-        }
-    ],
     ("rollout",): [
         {
             "rule": "self.progressDeadlineSeconds > self.minReadySeconds",

@@ -70,7 +70,7 @@ class JournalSettings(Settings):
 
 
 class CollectorConfig(Settings):
-    """All that one collector is told. `symbols` alone may change while it runs."""
+    """All that one collector is told. `symbols` alone may change while it runs, and may stand in a file of its own."""
 
     feedset: str
     entry: str
@@ -117,6 +117,7 @@ class RedisWriterConfig(Settings):
     ttl_ns: int
     batch_max_rows: int
     batch_max_age_ns: int
+    drain_ns: int  # how long an ending writer may empty its journals
 
 
 class ClickHouseWriterConfig(Settings):
@@ -130,10 +131,12 @@ class ClickHouseWriterConfig(Settings):
     database: str
     table_suffix: Literal["", "_local"]  # "_local" where <table> is a Distributed table
     cluster: str | None
+    apply_schema: bool  # whether the writer brings the tables forward by itself
     user: str
     password_file: str | None
     batch_max_rows: int
     batch_max_age_ns: int
+    drain_ns: int
 
 
 WriterConfig = RedisWriterConfig | ClickHouseWriterConfig
@@ -143,13 +146,47 @@ _WRITER: TypeAdapter[WriterConfig] = TypeAdapter(Annotated[WriterConfig, Field(d
 
 def write_config(config: CollectorConfig | WriterConfig) -> str:
     """The text of the settings file; equal settings give equal text."""
-    return json.dumps(config.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+    return _text(config.model_dump(mode="json"))
 
 
-def read_collector_config(text: str | bytes) -> CollectorConfig:
+def write_standing(config: CollectorConfig) -> str:
+    """As `write_config`, without the symbols: the part that needs a new process when it changes."""
+    return _text(config.model_dump(mode="json", exclude={"symbols"}))
+
+
+def write_symbols(symbols: SymbolSelection) -> str:
+    """The text of the symbols file that stands beside `write_standing`."""
+    return _text(symbols.model_dump(mode="json"))
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_collector_config(text: str | bytes, symbols: SymbolSelection | None = None) -> CollectorConfig:
+    """`symbols` come from a file of their own; the settings then name none.
+
+    Raises: FeedSetError naming the field.
+    """
+    try:
+        if symbols is None:
+            return CollectorConfig.model_validate_json(text)
+        document = json.loads(text)
+        if isinstance(document, dict):
+            if "symbols" in document:
+                raise FeedSetError([Problem("symbols", "stand here and in a file of their own")])
+            document["symbols"] = symbols.model_dump(mode="json")
+        return CollectorConfig.model_validate_json(json.dumps(document))
+    except ValidationError as e:
+        raise _unreadable(e) from e
+    except ValueError as e:
+        raise FeedSetError([Problem("", f"is no JSON: {e}")]) from e
+
+
+def read_symbols(text: str | bytes) -> SymbolSelection:
     """Raises: FeedSetError naming the field."""
     try:
-        return CollectorConfig.model_validate_json(text)
+        return SymbolSelection.model_validate_json(text)
     except ValidationError as e:
         raise _unreadable(e) from e
 
@@ -170,6 +207,11 @@ def config_hash(*configs: CollectorConfig | WriterConfig) -> str:
 def pod_hash(*configs: CollectorConfig | WriterConfig) -> str:
     """As `config_hash`, without the symbols: it changes only when the process has to be replaced."""
     return _digest([config.model_dump(mode="json", exclude={"symbols"}) for config in configs])
+
+
+def symbols_hash(symbols: SymbolSelection) -> str:
+    """16 hex digits that change when the selection does; a running collector names what it follows by it."""
+    return _digest([symbols.model_dump(mode="json")])
 
 
 def _digest(values: list[object]) -> str:

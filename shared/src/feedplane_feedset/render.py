@@ -25,6 +25,7 @@ from .config import (
     WriterSource,
     config_hash,
     pod_hash,
+    symbols_hash,
 )
 from .errors import FeedSetError, Problem
 from .exchanges import ExchangeEntry
@@ -44,6 +45,7 @@ class Stores:
     redis_mode: RedisMode = RedisMode.STANDALONE
     clickhouse_shards: tuple[tuple[str, ...], ...] = ()  # one node each: inserts go to <table>
     database: str | None = None  # instead of the FeedSet's: simulated and replayed data never meet live data
+    drain_ns: int | None = None  # instead of the FeedSet's: nothing hangs on it where the journal outlives the process
     journal_root: str = "/var/lib/feedplane/journal"
     secrets_root: str = "/run/secrets/feedplane"
 
@@ -63,6 +65,10 @@ class Pod:
     def pod_hash(self) -> str:
         """Equal while a change can be taken up by the running processes (symbols only)."""
         return pod_hash(self.collector, *self.writers)
+
+    @property
+    def symbols_hash(self) -> str:
+        return symbols_hash(self.collector.symbols)
 
 
 def render_pods(feedset: FeedSet, stores: Stores) -> tuple[Pod, ...]:
@@ -160,9 +166,9 @@ def _writer(feedset: FeedSet, sink: SinkName, collectors: tuple[CollectorConfig,
     sources = tuple(_source(collector) for collector in collectors)
     sinks = feedset.spec.sinks
     if sink is SinkName.REDIS and sinks.redis is not None:
-        return _redis_writer(feedset.metadata.name, sinks.redis, sources, stores)
+        return _redis_writer(feedset, sinks.redis, sources, stores)
     if sink is SinkName.CLICKHOUSE and sinks.clickhouse is not None:
-        return _clickhouse_writer(feedset.metadata.name, sinks.clickhouse, sources, stores)
+        return _clickhouse_writer(feedset, sinks.clickhouse, sources, stores)
     raise FeedSetError([Problem(f"spec.sinks.{sink}", "is used by an entry but not named")])
 
 
@@ -177,8 +183,12 @@ def _source(collector: CollectorConfig) -> WriterSource:
     )
 
 
+def _drain_ns(feedset: FeedSet, stores: Stores) -> int:
+    return feedset.spec.rollout.drain_seconds * NS_PER_S if stores.drain_ns is None else stores.drain_ns
+
+
 def _redis_writer(
-    feedset: str, sink: RedisSink, sources: tuple[WriterSource, ...], stores: Stores
+    feedset: FeedSet, sink: RedisSink, sources: tuple[WriterSource, ...], stores: Stores
 ) -> RedisWriterConfig:
     """An embedded engine takes its own mode, without TLS, user or password."""
     is_embedded = not sink.endpoints
@@ -186,7 +196,7 @@ def _redis_writer(
         _given(stores.redis_endpoints, "spec.sinks.redis.endpoints") if is_embedded else tuple(sorted(sink.endpoints))
     )
     return RedisWriterConfig(
-        feedset=feedset,
+        feedset=feedset.metadata.name,
         sources=sources,
         mode=stores.redis_mode if is_embedded else sink.mode,
         endpoints=endpoints,
@@ -197,28 +207,31 @@ def _redis_writer(
         ttl_ns=sink.ttl_ns,
         batch_max_rows=sink.batch.max_rows,
         batch_max_age_ns=sink.batch.max_age_ns,
+        drain_ns=_drain_ns(feedset, stores),
     )
 
 
 def _clickhouse_writer(
-    feedset: str, sink: ClickHouseSink, sources: tuple[WriterSource, ...], stores: Stores
+    feedset: FeedSet, sink: ClickHouseSink, sources: tuple[WriterSource, ...], stores: Stores
 ) -> ClickHouseWriterConfig:
     """An embedded engine is one node per shard, without TLS, user or password."""
     is_embedded = not sink.shards
     own = tuple(shard.endpoints for shard in sink.shards)
     cluster = None if is_embedded else sink.cluster
     return ClickHouseWriterConfig(
-        feedset=feedset,
+        feedset=feedset.metadata.name,
         sources=sources,
         shards=_given(stores.clickhouse_shards, "spec.sinks.clickhouse.shards") if is_embedded else own,
         tls=sink.tls and not is_embedded,
         database=stores.database or sink.database,
         table_suffix="" if cluster is None else "_local",
         cluster=cluster,
+        apply_schema=sink.apply_schema,
         user="default" if is_embedded else sink.user,
         password_file=None if is_embedded else _password_file(sink.password_secret_ref, stores),
         batch_max_rows=sink.batch.max_rows,
         batch_max_age_ns=sink.batch.max_age_ns,
+        drain_ns=_drain_ns(feedset, stores),
     )
 
 

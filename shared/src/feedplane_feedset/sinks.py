@@ -114,23 +114,20 @@ class ClickHouseSink(Spec):
     database: Identifier = Field(default="marketdata", description="Database that holds the tables.")
     cluster: Identifier | None = Field(
         default=None,
-        description="Name of the ClickHouse cluster; inserts then go to its _local tables. Absent: one node.",
+        description="Name of the ClickHouse cluster that the shards are: tables are made ON CLUSTER, rows go to the "
+        "_local tables and queries read the Distributed ones. Absent: every shard is a server by itself, and a query "
+        "has to ask each.",
+    )
+    apply_schema: StrictBool = Field(
+        default=True,
+        description="Writers create the tables and bring them forward. false: somebody else does, with "
+        "`feedplane ddl apply`, and writers wait for it.",
     )
     user: UserName = Field(default="default", description="Database user.")
     password_secret_ref: SecretKeyRef | None = Field(
         default=None, description="Where the password is kept. Absent: no password."
     )
     batch: ClickHouseBatch = Field(default_factory=ClickHouseBatch, description="Size and age of one insert.")
-
-    @model_validator(mode="after")
-    def _several_shards_are_a_cluster(self) -> Self:
-        if len(self.shards) > 1 and self.cluster is None:
-            raise PydanticCustomError(
-                "cluster_missing",
-                "several shards need the name of the ClickHouse cluster they belong to",
-                {"key": "cluster"},
-            )
-        return self
 
 
 class Sinks(Spec):

@@ -73,11 +73,17 @@ def test_everything_else_replaces_the_pod(entry: Any, spec: Any, body: Any, pars
 
 
 def test_how_to_roll_out_rolls_nothing(body: Any, parse: Any) -> None:
-    plan = plan_change(parse(body(BTC)), parse(body(BTC, rollout={"drainSeconds": 30}, paused=True)))
+    plan = plan_change(parse(body(BTC)), parse(body(BTC, rollout={"minReadySeconds": 30}, paused=True)))
 
-    assert [change.path for change in plan.fields] == ["spec.paused", "spec.rollout.drainSeconds"]
+    assert [change.path for change in plan.fields] == ["spec.paused", "spec.rollout.minReadySeconds"]
     assert plan.count(Action.KEEP) == 1
     assert "paused: nothing below happens" in render_plan(plan)
+
+
+def test_a_drain_bound_is_a_setting_of_the_running_writers(body: Any, parse: Any) -> None:
+    plan = plan_change(parse(body(BTC)), parse(body(BTC, rollout={"drainSeconds": 30})))
+
+    assert plan.count(Action.ROLL) == 1
 
 
 def test_another_shard_starts_a_pod_and_replaces_those_that_must_know(body: Any, parse: Any) -> None:

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from feedplane_core.names import KeyStyle
+from feedplane_core.names import NS_PER_S, KeyStyle
 from feedplane_feedset.config import (
     ClickHouseWriterConfig,
     RedisWriterConfig,
     read_collector_config,
+    read_symbols,
     read_writer_config,
+    symbols_hash,
     write_config,
+    write_standing,
+    write_symbols,
 )
 from feedplane_feedset.errors import FeedSetError
 from feedplane_feedset.render import Stores, render_collectors, render_pods, render_writers
@@ -84,6 +89,45 @@ def test_settings_survive_their_files(body: Any, parse: Any) -> None:
     for pod in render_pods(parse(body(FULL_ENTRY, TAPE, sinks=FULL_SINKS)), Stores()):
         assert read_collector_config(write_config(pod.collector)) == pod.collector
         assert tuple(read_writer_config(write_config(writer)) for writer in pod.writers) == pod.writers
+
+
+def test_symbols_may_stand_in_a_file_of_their_own(body: Any, parse: Any) -> None:
+    (pod,) = render_pods(parse(body({"symbols": {"include": ["BTCUSDT"]}})), EMBEDDED)
+    (changed,) = render_pods(parse(body({"symbols": {"include": ["BTCUSDT", "ETHUSDT"]}})), EMBEDDED)
+    symbols = read_symbols(write_symbols(pod.collector.symbols))
+
+    assert write_standing(pod.collector) == write_standing(changed.collector)
+    assert read_collector_config(write_standing(pod.collector), symbols) == pod.collector
+    assert symbols_hash(symbols) == pod.symbols_hash != changed.symbols_hash
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "is no JSON"),
+        ("[]", "Input should be an object"),
+        ("{}", "feedset"),
+        ('{"symbols": {}}', "symbols: stand here and in a file of their own"),
+    ],
+)
+def test_settings_beside_a_symbols_file_are_refused_with_a_reason(text: str, told: str, body: Any, parse: Any) -> None:
+    (pod,) = render_pods(parse(body()), EMBEDDED)
+
+    with pytest.raises(FeedSetError, match=told):
+        read_collector_config(text, pod.collector.symbols)
+
+
+@pytest.mark.parametrize(("text", "field"), [('{"mode": "all"}', "mode"), ("{", "JSON"), ("[1]", "object|dictionary")])
+def test_a_bad_symbols_file_is_refused_with_a_reason(text: str, field: str) -> None:
+    with pytest.raises(FeedSetError, match=field):
+        read_symbols(text)
+
+
+def test_writers_drain_for_as_long_as_the_feedset_says(body: Any, parse: Any) -> None:
+    feedset = parse(body(rollout={"drainSeconds": 30}))
+
+    assert {w.drain_ns for pod in render_pods(feedset, EMBEDDED) for w in pod.writers} == {30 * NS_PER_S}
+    assert {w.drain_ns for w in render_writers(feedset, replace(EMBEDDED, drain_ns=7))} == {7}
 
 
 def test_shards_share_the_listed_symbols(body: Any, parse: Any) -> None:

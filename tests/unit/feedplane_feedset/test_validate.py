@@ -237,9 +237,9 @@ REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str, str, str | None]] = [
     ({}, {"sinks": {"redis": {"password": "x"}}}, "spec.sinks.redis.password", "unknown key", "passwordSecretRef"),
     (
         {},
-        {"sinks": {"clickhouse": {"shards": [{"endpoints": ["a:1"]}, {"endpoints": ["b:1"]}]}}},
-        "spec.sinks.clickhouse.cluster",
-        "several shards need the name",
+        {"sinks": {"clickhouse": {"applySchema": "yes"}}},
+        "spec.sinks.clickhouse.applySchema",
+        "expected true or false",
         None,
     ),
     ({}, {"sinks": {"clickhouse": {"database": "a; DROP"}}}, "spec.sinks.clickhouse.database", "do not belong", None),

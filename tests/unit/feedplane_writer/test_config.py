@@ -6,6 +6,11 @@ from typing import Any
 
 import pytest
 from feedplane_core.errors import UsageError
+from feedplane_core.names import NS_PER_S, Feed, MarketType
+from feedplane_feedset.config import write_config
+from feedplane_feedset.known import KnownExchange, KnownExchanges
+from feedplane_feedset.render import Stores, render_pods
+from feedplane_feedset.validate import parse_feedset
 from feedplane_journal.segments import SegmentMeta
 from feedplane_testing.journals import commit_trades, open_writer
 from feedplane_writer.config import load_config
@@ -82,3 +87,26 @@ def test_journals_appear_under_a_root_once_they_hold_a_segment(tmp_path: Path) -
     assert find_journals([root / "b"], root) == [root / "b"]
     assert origin_of(root / "b")[0] == "kraken"
     writer.close()
+
+
+RENDERED = """
+apiVersion: feedplane.io/v1alpha1
+kind: FeedSet
+metadata: {name: t}
+spec:
+  exchanges: [{exchange: tape, feeds: [trades]}]
+  rollout: {drainSeconds: 30}
+  sinks: {redis: {endpoints: ['r:1']}, clickhouse: {shards: [{endpoints: ['c:1']}, {endpoints: ['d:1']}], %s}}
+"""
+
+
+@pytest.mark.parametrize(("given", "applies"), [("user: u", True), ("applySchema: false", False)])
+def test_what_a_feedset_is_rendered_to_is_read(tmp_path: Path, given: str, applies: bool) -> None:
+    known = KnownExchanges([KnownExchange("tape", frozenset({Feed.TRADES}), frozenset({MarketType.SPOT}))])
+    (pod,) = render_pods(parse_feedset(RENDERED % given, known), Stores())
+    redis, clickhouse = (load_config(written(tmp_path, write_config(writer))) for writer in pod.writers)
+
+    assert (redis.drain_ns, clickhouse.drain_ns) == (30 * NS_PER_S, 30 * NS_PER_S)
+    assert clickhouse.clickhouse is not None
+    assert clickhouse.clickhouse.apply_schema is applies
+    assert clickhouse.clickhouse.shards == (("c:1",), ("d:1",))

@@ -51,6 +51,7 @@ _KEPT_VARIABLES = (
 _START_TIMEOUT_S = 30.0
 _CAPTURE_S = 1.2
 _DRAIN_S = 2.4
+_WRITER_DRAIN_NS = 2_200_000_000  # leaves it time to save its cursors; the rest waits in the data directory
 _STOP_S = 4.6
 """Ctrl-C to the last process gone: collectors, then writers with what is left to drain, then the stores."""
 
@@ -160,6 +161,7 @@ class Plane:
             redis_endpoints=(redis,) if redis else (),
             clickhouse_shards=((clickhouse,),) if clickhouse else (),
             database=DATABASES[self.options.mode],
+            drain_ns=_WRITER_DRAIN_NS,
             journal_root=str(self._data.path / "journal"),
         )
 
@@ -195,7 +197,7 @@ class Plane:
         from feedplane_cli.tables import bring_forward
 
         for writer in self.writers:
-            if not isinstance(writer, ClickHouseWriterConfig):
+            if not isinstance(writer, ClickHouseWriterConfig) or not writer.apply_schema:
                 continue
             for replicas in writer.shards:
                 host, _, port = replicas[0].rpartition(":")

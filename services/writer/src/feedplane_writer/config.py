@@ -32,6 +32,8 @@ class ClickHouseConfig(_Part):
     database: Identifier = "marketdata"
     cluster: Identifier | None = None
     """Set: rows go to `<table>_local` of each shard. Absent: to `<table>`."""
+    apply_schema: bool = False
+    """Create the tables and bring them forward, before the first insert."""
     user: str = "default"
     password_file: Path | None = None
     max_rows: int = Field(default=10_000, ge=1, le=100_000)
@@ -102,13 +104,14 @@ def load_config(path: Path) -> WriterConfig:
 def from_rendered(document: dict[str, Any]) -> dict[str, Any]:
     """The settings that a FeedSet is rendered to (`feedplane_feedset.config`), as this process reads them."""
     shared = {key: document[key] for key in ("tls", "user", "password_file") if key in document}
+    bound = {"drain_ns": document["drain_ns"]} if "drain_ns" in document else {}
     sized = {"max_rows": document["batch_max_rows"], "max_age_ns": document["batch_max_age_ns"]}
     if document["sink"] == "redis":
         own = {key: document[key] for key in ("mode", "endpoints", "key_style", "ttl_ns")}
-        return {"redis": {**shared, **own, **sized}}
-    own = {key: document[key] for key in ("shards", "database", "cluster")}
+        return {"redis": {**shared, **own, **sized}, **bound}
+    own = {key: document[key] for key in ("shards", "database", "cluster", "apply_schema") if key in document}
     intervals = {source["exchange"]: source["cadence"]["l1_ns"] for source in document["sources"]}
-    return {"clickhouse": {**shared, **own, **sized, "l1_interval_ns": intervals}}
+    return {"clickhouse": {**shared, **own, **sized, "l1_interval_ns": intervals}, **bound}
 
 
 def _parsed(text: str, path: Path) -> Any:

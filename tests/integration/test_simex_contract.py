@@ -207,6 +207,14 @@ def toy(**settings: Any) -> Simulator:
     return Simulator(config, dialects=[ToyDialect()])
 
 
+async def test_bodies_name_the_host_that_the_client_asked() -> None:
+    """Behind a Service the address that simex listens on is of no use to anybody."""
+    async with toy() as sim, aiohttp.ClientSession() as http:
+        asked = http.post(sim.endpoints["toy"]["rest"] + "/bullet", headers={"Host": "simex.demo.svc:8090"})
+        async with asked as reply:
+            assert (await reply.json())["endpoint"] == "ws://simex.demo.svc:8090/toy/ws"
+
+
 async def receive(socket: ClientConnection) -> Any:
     return orjson.loads(gzip.decompress(await asyncio.wait_for(socket.recv(decode=False), 5)))
 

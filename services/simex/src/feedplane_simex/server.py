@@ -43,7 +43,6 @@ class VenueServer:
 
     def __init__(self, venue: VenueSim, faults: FaultBoard, lifetime_s: float | None) -> None:
         self.venue = venue
-        self.base = ""
         self._faults = faults
         self._lifetime_ns = None if lifetime_s is None else int(lifetime_s * NS_PER_S)
         self._numbers = 0
@@ -63,8 +62,8 @@ class VenueServer:
             query=_query(request),
             headers=_headers(request),
             body=await request.read(),
-            ws_base=f"ws://{self.base}/{self.venue.exchange}",
-            http_base=f"http://{self.base}/{self.venue.exchange}",
+            ws_base=f"ws://{request.host}/{self.venue.exchange}",  # as the client knows us, be it by a Service's name
+            http_base=f"http://{request.host}/{self.venue.exchange}",
             now_ns=time.time_ns(),
         )
         reply, delay_ns = self.venue.rest(asked)

@@ -160,8 +160,6 @@ class Simulator:
         await site.start()
         port = self._runner.addresses[0][1]
         self.base = f"{self.config.host}:{port}"
-        for server in self._servers:
-            server.base = self.base
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:

@@ -37,6 +37,8 @@ ALLOWED: dict[
     "feedplane_ddl": {"feedplane_core", "feedplane_ddl"},
 }
 PURE_PREFIXES = ("feedplane_core", "feedplane_feedset", "feedplane_adapter_", "feedplane_dialect_")
+OPERATOR_CORE = frozenset("surroundings.py naming.py configs.py pods.py workloads.py network.py desired.py".split())
+"""What the operator computes; everything else of it may talk to the cluster, and know Kopf."""
 COMPOSER = "feedplane_cli"
 """The command composes services by module name and entry point; it may import their pure and library parts."""
 
@@ -87,6 +89,18 @@ def test_package_imports_only_what_its_layer_may(package: str) -> None:
     ]
 
     assert breaches == []
+
+
+@pytest.mark.parametrize("name", sorted(OPERATOR_CORE))
+def test_what_the_operator_computes_stays_pure(name: str) -> None:
+    path = packages()["feedplane_operator"] / name
+    allowed = {"feedplane_core", "feedplane_feedset", "feedplane_ops", "feedplane_operator"}
+
+    assert [
+        f"{name}:{line}: {module}"
+        for module, line in imports(path)
+        if module in IMPURE or (module not in sys.stdlib_module_names and module not in allowed)
+    ] == []
 
 
 def test_a_breach_is_seen() -> None:

@@ -28,6 +28,19 @@ ROOT_RULES: list[Rule] = [
     }
 ]
 
+_REQUESTS_FIT_LIMITS: list[Rule] = [
+    {
+        "rule": "quantity(self.requests.memory).compareTo(quantity(self.limits.memory)) <= 0",
+        "message": "requests.memory is more than limits.memory",
+        "fieldPath": ".requests.memory",
+    },
+    {
+        "rule": "!has(self.limits.cpu) || quantity(self.requests.cpu).compareTo(quantity(self.limits.cpu)) <= 0",
+        "message": "requests.cpu is more than limits.cpu",
+        "fieldPath": ".requests.cpu",
+    },
+]
+
 RULES: dict[tuple[str, ...], list[Rule]] = {
     (): [
         {
@@ -55,13 +68,9 @@ RULES: dict[tuple[str, ...], list[Rule]] = {
             "fieldPath": ".quotes",
         }
     ],
-    ("exchanges", "[]", "resources"): [
-        {
-            "rule": "quantity(self.requests.memory).compareTo(quantity(self.limits.memory)) <= 0",
-            "message": "requests.memory is more than limits.memory",
-            "fieldPath": ".requests.memory",
-        }
-    ],
+    ("exchanges", "[]", "resources"): _REQUESTS_FIT_LIMITS,
+    ("sinks", "redis", "resources"): _REQUESTS_FIT_LIMITS,
+    ("sinks", "clickhouse", "resources"): _REQUESTS_FIT_LIMITS,
     ("spool",): [
         {
             "rule": "self.medium != 'PersistentVolumeClaim' || has(self.storageClassName)",
@@ -72,6 +81,18 @@ RULES: dict[tuple[str, ...], list[Rule]] = {
             "rule": "self.medium == oldSelf.medium",
             "message": "medium cannot be changed; apply the FeedSet under another name",
             "fieldPath": ".medium",
+        },
+        {
+            "rule": "self.medium != 'PersistentVolumeClaim' || !has(self.storageClassName) || "
+            "!has(oldSelf.storageClassName) || self.storageClassName == oldSelf.storageClassName",
+            "message": "storageClassName cannot be changed; apply the FeedSet under another name",
+            "fieldPath": ".storageClassName",
+        },
+        {
+            "rule": "self.medium != 'PersistentVolumeClaim' || "
+            "quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
+            "message": "size of a claim can only grow; apply the FeedSet under another name",
+            "fieldPath": ".size",
         },
     ],
     ("sinks",): [

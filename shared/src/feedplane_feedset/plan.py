@@ -15,7 +15,8 @@ from .errors import Problem
 from .exchanges import ExchangeEntry
 from .model import FeedSet
 from .render import Pod, Stores, render_pods
-from .workload import PodTemplate, Resources
+from .sinks import SinkName
+from .workload import PodTemplate, Resources, SpoolMedium
 
 _UNTOLD = Stores(redis_endpoints=("embedded:1",), clickhouse_shards=(("embedded:1",),))
 """Sinks without addresses are the same engine before and after."""
@@ -92,7 +93,7 @@ class _Slot:
     """A pod as the operator would build it: settings of its processes, and what the pod template adds."""
 
     pod: Pod
-    resources: Resources
+    resources: tuple[Resources, ...]  # of the collector, then of each writer
     template: PodTemplate
 
 
@@ -106,9 +107,18 @@ class _Side:
             return
         self.entries = {entry.name: entry for entry in feedset.spec.exchanges}
         for pod in render_pods(feedset, _UNTOLD):
-            slot = _Slot(pod, self.entries[pod.collector.entry].resources, feedset.spec.template)
+            slot = _Slot(pod, tuple(_resources(feedset, pod)), feedset.spec.template)
             for copy in range(feedset.spec.replicas):
                 self.slots[(pod.collector.entry, pod.collector.shard, copy)] = slot
+
+
+def _resources(feedset: FeedSet, pod: Pod) -> Iterator[Resources]:
+    sinks = feedset.spec.sinks
+    yield next(entry.resources for entry in feedset.spec.exchanges if entry.name == pod.collector.entry)
+    for writer in pod.writers:
+        sink = sinks.redis if writer.sink is SinkName.REDIS else sinks.clickhouse
+        if sink is not None:
+            yield sink.resources
 
 
 def plan_change(before: FeedSet | None, after: FeedSet) -> Plan:
@@ -186,7 +196,15 @@ def _unordered(value: Any) -> Any:
 
 
 def _refusals(before: FeedSet | None, after: FeedSet) -> Iterator[Problem]:
-    if before is not None and before.spec.spool.medium is not after.spec.spool.medium:
-        yield Problem(
-            "spec.spool.medium", "cannot be changed on a FeedSet that exists; apply it under another metadata.name"
-        )
+    """What the API server says no to: transition rules of the CRD."""
+    if before is None:
+        return
+    old, new = before.spec.spool, after.spec.spool
+    remedy = "; apply the FeedSet under another metadata.name"
+    if old.medium is not new.medium:
+        yield Problem("spec.spool.medium", f"cannot be changed on a FeedSet that exists{remedy}")
+    elif new.medium is SpoolMedium.PERSISTENT_VOLUME_CLAIM:
+        if old.storage_class_name != new.storage_class_name:
+            yield Problem("spec.spool.storageClassName", f"cannot be changed on a FeedSet that exists{remedy}")
+        if new.size_bytes < old.size_bytes:
+            yield Problem("spec.spool.size", f"of a claim can only grow{remedy}")

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from .base import DATA_KEY_PATTERN, Count, Endpoint, Identifier, Spec, UserName, unique
 from .units import Duration
+from .workload import WriterResources
 
 SecretName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 SecretKey = Annotated[str, Field(pattern=DATA_KEY_PATTERN, max_length=253)]
@@ -73,6 +74,10 @@ class RedisSink(Spec):
         default=86_400_000_000_000, description="A key that was not written for this long disappears."
     )
     batch: RedisBatch = Field(default_factory=RedisBatch, description="Pipelining of writes.")
+    resources: WriterResources = Field(
+        default_factory=WriterResources,
+        description="Resources of its writer container on Kubernetes, one per collector.",
+    )
 
     @model_validator(mode="after")
     def _one_server_is_one_endpoint(self) -> Self:
@@ -128,6 +133,10 @@ class ClickHouseSink(Spec):
         default=None, description="Where the password is kept. Absent: no password."
     )
     batch: ClickHouseBatch = Field(default_factory=ClickHouseBatch, description="Size and age of one insert.")
+    resources: WriterResources = Field(
+        default_factory=WriterResources,
+        description="Resources of its writer container on Kubernetes, one per collector.",
+    )
 
 
 class Sinks(Spec):

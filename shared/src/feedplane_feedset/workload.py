@@ -23,11 +23,26 @@ Cpu = Annotated[str, Field(pattern=CPU_PATTERN, max_length=8)]
 MemoryBytes = Annotated[int, Size("32Mi", "256Gi")]
 
 
+def cpu_millis(text: str) -> int:
+    """Thousandths of a processor: `250m` is 250, `1.5` is 1500."""
+    if text.endswith("m"):
+        return int(text[:-1])
+    whole, _, fraction = text.partition(".")
+    return int(whole) * 1_000 + int(fraction.ljust(3, "0"))
+
+
 class SpoolMedium(StrEnum):
     """What the journal's volume is made of."""
 
     EMPTY_DIR = "EmptyDir"
     PERSISTENT_VOLUME_CLAIM = "PersistentVolumeClaim"
+
+
+class ReclaimPolicy(StrEnum):
+    """What becomes of a claim that is not wanted any more."""
+
+    RETAIN = "Retain"
+    DELETE = "Delete"
 
 
 class OnFull(StrEnum):
@@ -53,6 +68,11 @@ class Spool(Spec):
     retention_ns: Annotated[int, Duration("1m", "30d")] = Field(
         default=86_400_000_000_000,
         description="How long a segment stays after every writer has stored it, within the budget.",
+    )
+    reclaim_policy: ReclaimPolicy = Field(
+        default=ReclaimPolicy.RETAIN,
+        description="What becomes of a claim when its collector or the FeedSet goes. Retain: it stays, and a FeedSet of "
+        "the same name takes up what was not stored; Delete: it goes too.",
     )
     on_full: OnFull = Field(
         default=OnFull.SHED_BY_PRIORITY,
@@ -85,18 +105,33 @@ class ResourceLimits(Spec):
 
 
 class Resources(Spec):
-    """Resources of one collector container."""
+    """Resources of one container: a collector's, unless a subclass sets other defaults."""
 
     requests: ResourceRequests = Field(default_factory=ResourceRequests, description="What the scheduler sets aside.")
     limits: ResourceLimits = Field(default_factory=ResourceLimits, description="What the container may not exceed.")
 
     @model_validator(mode="after")
-    def _request_fits_limit(self) -> Self:
+    def _requests_fit_limits(self) -> Self:
         if self.requests.memory_bytes > self.limits.memory_bytes:
             raise PydanticCustomError(
                 "resources", "requests.memory is more than limits.memory", {"key": "requests.memory"}
             )
+        if self.limits.cpu is not None and cpu_millis(self.requests.cpu) > cpu_millis(self.limits.cpu):
+            raise PydanticCustomError("resources", "requests.cpu is more than limits.cpu", {"key": "requests.cpu"})
         return self
+
+
+class WriterRequests(ResourceRequests):
+    """What the scheduler sets aside for a writer."""
+
+    cpu: Cpu = Field(default="50m", description="Processor share, as in 250m or 2.")
+    memory_bytes: MemoryBytes = Field(default=96 << 20, description="Memory.")
+
+
+class WriterResources(Resources):
+    """Resources of one writer container, which runs beside each collector."""
+
+    requests: WriterRequests = Field(default_factory=WriterRequests, description="What the scheduler sets aside.")
 
 
 class RolloutStrategy(StrEnum):

@@ -1,0 +1,1 @@
+"""The operator: FeedSet -> desired objects (pure) -> server-side apply -> status."""

@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 DISTRIBUTIONS := shared ddl $(wildcard services/*/pyproject.toml) $(wildcard services/feeds/*/pyproject.toml) \
-	$(wildcard operator/pyproject.toml) tests/support
+	$(wildcard operator/pyproject.toml) tests/support tests/k8s/cluster
 FOLDERS := $(sort $(patsubst %/pyproject.toml,%,$(DISTRIBUTIONS)))
 SOURCES := $(wildcard $(addsuffix /src,$(FOLDERS)))
 STAMP := $(VENV)/.feedplane-$(shell cat requirements/dev.txt $(addsuffix /pyproject.toml,$(FOLDERS)) | sha256sum | cut -c1-16)
@@ -15,7 +15,8 @@ PYTEST := $(BIN)/pytest
 JOBS ?= 2
 FILE ?= examples/quickstart.yaml
 
-.PHONY: help setup run test test-suite test-e2e test-again test-fast conformance faults check format lint types generate bench fuzz record clean
+.PHONY: help setup run test test-suite test-e2e test-again test-fast conformance faults check format lint types generate bench fuzz record \
+	engine-up engine-down clean
 
 help: ## List every target with one line each
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
@@ -78,6 +79,12 @@ fuzz: setup ## Coverage-guided fuzzing of the decoders, 60 s in all (FOR=10m); E
 
 record: setup ## Record real frames: make record EXCHANGE=x SYMBOLS=A,B FOR=60s OUT=file
 	$(BIN)/feedplane record --exchange $(EXCHANGE) --symbols $(SYMBOLS) --for $(or $(FOR),60s) -o $(OUT)
+
+engine-up: setup ## Start a container engine of the suite's own, for those without one (root, Debian); prints DOCKER_HOST
+	@$(BIN)/python -m feedplane_cluster engine start
+
+engine-down: setup ## Stop it
+	@$(BIN)/python -m feedplane_cluster engine stop
 
 clean: ## Remove the environment, caches and local data
 	rm -rf $(VENV) build data .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -196,6 +196,18 @@ def test_c13_pairs_are_canonical(venue: Venue) -> None:
             assert instrument.pair.startswith(f"{instrument.base}-{instrument.quote}-")
 
 
+def test_c13_names_are_alike_only_where_it_is_said(venue: Venue) -> None:
+    """The FeedSet takes markets apart that spell instruments alike, and it can only do so where `same_names` says it."""
+    markets: dict[str, set[MarketType]] = {}
+    for instrument in venue.instruments:
+        markets.setdefault(instrument.instrument, set()).add(instrument.market_type)
+    alike = {market for found in markets.values() if len(found) > 1 for market in found}
+    said = venue.adapter().offers.same_names
+
+    assert alike <= set(said) <= venue.adapter().offers.markets
+    assert len(said) == len(set(said)) != 1
+
+
 def test_c13_requests_are_told_apart_by_their_url(venue: Venue) -> None:
     """`tag_of` is the inverse of every request that is built, symbols included."""
     adapter = venue.adapter()

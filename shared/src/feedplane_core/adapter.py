@@ -107,6 +107,8 @@ class Offers(msgspec.Struct, frozen=True, kw_only=True):
     markets: frozenset[MarketType]
     feeds: Mapping[Feed, FeedOffer]
     trade_ids: TradeIds
+    same_names: tuple[MarketType, ...] = ()
+    """Markets whose instruments may be spelled alike (`BTCUSDT`, spot and perpetual): whoever keeps things by name keeps these apart."""
 
     def __contains__(self, feed: object) -> bool:
         return feed in self.feeds

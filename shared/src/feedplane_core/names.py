@@ -105,6 +105,11 @@ class KeyStyle(StrEnum):
 HOT_KINDS = ("l1", "top5", "top20", "mark", "funding", "oi", "adv")
 
 
+def name_in_keys(instrument: str, market: MarketType | None = None) -> str:
+    """How a Redis key spells an instrument: `BTCUSDT`, or `BTCUSDT:perp_linear` where another market of the venue already has the plain name in the same Redis."""
+    return instrument if market is None else f"{instrument}:{market}"
+
+
 def key_tail(exchange: str, instrument: str, style: KeyStyle) -> str:
     return f"{{{exchange}|{instrument}}}" if style is KeyStyle.TAGGED else f"{exchange}:{instrument}"
 

@@ -76,6 +76,7 @@ class CollectorConfig(Settings):
     entry: str
     exchange: str
     markets: tuple[MarketType, ...]  # empty: all that the exchange has
+    sibling_markets: tuple[MarketType, ...] = ()  # names that are listed there alone are another collector's
     feeds: tuple[Feed, ...]
     symbols: SymbolSelection
     shard: int
@@ -114,6 +115,9 @@ class RedisWriterConfig(Settings):
     user: str
     password_file: str | None
     key_style: KeyStyle
+    market_in_keys: dict[str, tuple[MarketType, ...]] = Field(
+        default_factory=dict
+    )  # by exchange: markets whose keys name them
     ttl_ns: int
     batch_max_rows: int
     batch_max_age_ns: int

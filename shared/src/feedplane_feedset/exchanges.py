@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from feedplane_core.names import Feed, MarketType
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from .base import Count, DnsLabel, Quote, Spec, Symbol, is_dns_label, unique
@@ -36,6 +36,13 @@ class KlineInterval(StrEnum):
 
 
 SymbolList = Annotated[tuple[Symbol, ...], Field(max_length=MAX_SYMBOLS), AfterValidator(unique)]
+
+
+class RedisKeys(StrEnum):
+    """How hot keys spell the instruments of an entry."""
+
+    PLAIN = "Plain"
+    WITH_MARKET = "WithMarket"
 
 
 class Symbols(Spec):
@@ -107,7 +114,9 @@ class Connection(Spec):
 
 
 class ExchangeEntry(Spec):
-    """What is collected from one exchange. One collector runs per entry and shard."""
+    """What is collected from one exchange. One collector runs per entry and shard, and one more for each further market whose
+    instruments are spelled as those of another (`markets.py`).
+    """
 
     name: DnsLabel = Field(
         default="", description='Name of this entry, unique in the FeedSet. Default: the exchange with "-" for "_".'
@@ -132,10 +141,38 @@ class ExchangeEntry(Spec):
     sinks: Annotated[tuple[SinkName, ...], Field(max_length=2), AfterValidator(unique)] = Field(
         default=(), description="Sinks that store this entry's events. Empty: all that spec.sinks names."
     )
+    redis_keys: RedisKeys | None = Field(
+        default=None,
+        description="Plain: last:l1:bybit:BTCUSDT. WithMarket: last:l1:bybit:BTCUSDT:perp_linear, for markets of a venue that spell "
+        "their instruments alike. Absent: Plain for the first such market in the FeedSet, WithMarket for the others.",
+    )
     connection: Connection = Field(default_factory=Connection, description="How sockets are kept alive and replaced.")
     resources: Resources = Field(
         default_factory=Resources, description="Resources of one collector container on Kubernetes."
     )
+
+    _siblings: tuple[MarketType, ...] = PrivateAttr(default=())
+    _is_derived: bool = PrivateAttr(default=False)
+
+    @property
+    def siblings(self) -> tuple[MarketType, ...]:
+        """Markets of the same entry as written that another collector follows, because their names are spelled alike."""
+        return self._siblings
+
+    @property
+    def is_derived(self) -> bool:
+        """Made of another entry: it stands in no file."""
+        return self._is_derived
+
+    def part(self, markets: tuple[MarketType, ...], siblings: tuple[MarketType, ...], name: str = "") -> ExchangeEntry:
+        """The share of this entry on `markets`; with a name, as an entry of its own."""
+        part = self.model_copy(update={"markets": markets, "name": name or self.name})
+        part._siblings, part._is_derived = siblings, bool(name)
+        return part
+
+    def spelled(self, keys: RedisKeys) -> ExchangeEntry:
+        """The same entry with other keys."""
+        return self.model_copy(update={"redis_keys": keys})
 
     @model_validator(mode="before")
     @classmethod

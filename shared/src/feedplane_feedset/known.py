@@ -13,17 +13,20 @@ from feedplane_core.names import BOOK_FEEDS, Feed, MarketType
 
 @dataclass(frozen=True, slots=True)
 class KnownExchange:
-    """What one adapter carries. `feeds` are those it decodes; feeds derived from a book need not be listed."""
+    """What one adapter carries. `feeds` are those it decodes; feeds derived from a book need not be listed. `same_names`: markets
+    that spell instruments alike, as in `Offers`.
+    """
 
     exchange: str
     feeds: frozenset[Feed]
     markets: frozenset[MarketType]
+    same_names: tuple[MarketType, ...] = ()
 
     @classmethod
     def from_offers(cls, exchange: str, offers: Offers) -> KnownExchange:
         """What an adapter declares; feeds it has for backfill alone are not for a FeedSet to select."""
         feeds = frozenset(feed for feed, offer in offers.feeds.items() if offer.live or offer.polled)
-        return cls(exchange, feeds, offers.markets)
+        return cls(exchange, feeds, offers.markets, offers.same_names)
 
     @property
     def selectable(self) -> tuple[Feed, ...]:

@@ -7,7 +7,7 @@ many journals.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ from .config import (
     symbols_hash,
 )
 from .errors import FeedSetError, Problem
-from .exchanges import ExchangeEntry
+from .exchanges import ExchangeEntry, RedisKeys
 from .model import FeedSet
 from .sharding import owned
 from .sinks import ClickHouseSink, RedisMode, RedisSink, SecretKeyRef, SinkName
@@ -111,7 +111,8 @@ def _collector(feedset: FeedSet, entry: ExchangeEntry, shard: int, stores: Store
         feedset=feedset.metadata.name,
         entry=entry.name,
         exchange=entry.exchange,
-        markets=tuple(market for market in MarketType if market in entry.markets),
+        markets=_in_order(entry.markets),
+        sibling_markets=_in_order(entry.siblings),
         feeds=tuple(feed for feed in Feed if feed in entry.feeds),
         symbols=_selection(entry, shard),
         shard=shard,
@@ -204,11 +205,25 @@ def _redis_writer(
         user="default" if is_embedded else sink.user,
         password_file=None if is_embedded else _password_file(sink.password_secret_ref, stores),
         key_style=sink.key_style,
+        market_in_keys=_market_in_keys(feedset, {source.entry for source in sources}),
         ttl_ns=sink.ttl_ns,
         batch_max_rows=sink.batch.max_rows,
         batch_max_age_ns=sink.batch.max_age_ns,
         drain_ns=_drain_ns(feedset, stores),
     )
+
+
+def _market_in_keys(feedset: FeedSet, entries: set[str]) -> dict[str, tuple[MarketType, ...]]:
+    """Of the entries that one writer serves, so that an entry that comes or goes leaves the writers of others alone."""
+    named: dict[str, set[MarketType]] = {}
+    for entry in feedset.spec.exchanges:
+        if entry.name in entries and entry.redis_keys is RedisKeys.WITH_MARKET:
+            named.setdefault(entry.exchange, set()).update(entry.markets or MarketType)
+    return {exchange: _in_order(markets) for exchange, markets in sorted(named.items())}
+
+
+def _in_order(markets: Collection[MarketType]) -> tuple[MarketType, ...]:
+    return tuple(market for market in MarketType if market in markets)
 
 
 def _clickhouse_writer(

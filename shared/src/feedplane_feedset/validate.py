@@ -15,12 +15,14 @@ from .errors import FeedSetError, Problem
 from .explain import explain
 from .known import Catalogue, KnownExchange, KnownExchanges
 from .loader import Document, Path, load_document, render_path
+from .markets import keys_apart, markets_apart
 from .model import FeedSet
 from .suggest import nearest, nearest_symbol
 
 
 def parse_feedset(source: str | bytes | Mapping[str, Any], known: KnownExchanges) -> FeedSet:
-    """The FeedSet in a YAML or JSON text, or in the body of a Kubernetes object (whose `status` is not looked at).
+    """The FeedSet in a YAML or JSON text, or in the body of a Kubernetes object (whose `status` is not looked at), with
+    markets apart that spell instruments alike (`markets.py`).
 
     Raises: FeedSetError with every problem found: first those of shape and spelling, and when there are none, those
     between entries.
@@ -36,6 +38,8 @@ def parse_feedset(source: str | bytes | Mapping[str, Any], known: KnownExchanges
         problems += explain(e)
     else:
         problems += cross_problems(feedset)
+        if not problems:
+            feedset, problems = keys_apart(markets_apart(feedset, known), known)
         if not problems:
             return feedset
     raise FeedSetError(
@@ -59,12 +63,12 @@ def check_symbols(feedset: FeedSet, catalogue: Catalogue) -> tuple[Problem, ...]
 def _symbol_problems(feedset: FeedSet, index: int, catalogue: Catalogue) -> Iterator[Problem]:
     entry = feedset.spec.exchanges[index]
     listed = catalogue.get(entry.exchange)
-    if listed is None:
+    if listed is None or entry.is_derived:  # the entry that it was made of is judged with all its markets
         return
     selected = {
         symbol
         for market, symbols in listed.items()
-        if not entry.markets or market in entry.markets
+        if not entry.markets or market in entry.markets or market in entry.siblings
         for symbol in symbols
     }
     for position, symbol in enumerate(entry.symbols.include):

@@ -26,6 +26,7 @@ def known() -> KnownExchanges:
             KnownExchange("binance_futures", frozenset(Feed), frozenset({MarketType.PERP_LINEAR, MarketType.DELIVERY})),
             KnownExchange("tape", frozenset({Feed.TRADES}), frozenset({MarketType.SPOT})),
             KnownExchange("bybit", frozenset(Feed), frozenset(MarketType)),
+            KnownExchange("gateio", frozenset(Feed), frozenset(MarketType), (MarketType.SPOT, MarketType.PERP_LINEAR)),
         ]
     )
 

@@ -53,12 +53,18 @@ async def _fetch_pages(request: Request, rest: RestClient) -> list[bytes]:
 def select(config: CollectorConfig, universe: list[Instrument]) -> Selection:
     """This shard's part of what is wanted. Pure.
 
-    Some venues spell instruments of two markets alike (`BTCUSDT`, spot and perpetual): where both are selected the name tells nothing, so neither is followed and it
-    is said so; an entry that names one market has no such trouble.
+    Some venues spell instruments of two markets alike (`BTCUSDT`, spot and perpetual). A FeedSet has such markets in collectors of their own (`feedplane_feedset.markets`); should
+    a venue do it where its adapter says that it does not, the name tells nothing, so neither is followed and it is said so. A name that is listed on a sibling market alone is
+    not this collector's: it is neither followed nor refused.
     """
     markets = frozenset(config.markets)
     listed: dict[str, Instrument] = {}
     ambiguous: dict[str, str] = {}
+    elsewhere = {
+        i.instrument
+        for i in universe
+        if i.market_type in config.sibling_markets and i.status is not InstrumentStatus.DELISTED
+    }
     for instrument in universe:
         if instrument.status is InstrumentStatus.DELISTED or (markets and instrument.market_type not in markets):
             continue
@@ -69,6 +75,7 @@ def select(config: CollectorConfig, universe: list[Instrument]) -> Selection:
     names = select_symbols(
         ((i.instrument, i.quote) for i in listed.values()), config.symbols, config.shard, config.shards
     )
+    names = tuple(name for name in names if name in listed or name not in elsewhere)
     refused = {name: ambiguous.get(name) or _unlisted(name, listed) for name in names}
     return Selection(
         [listed[name] for name in names if not refused[name]], {name: why for name, why in refused.items() if why}

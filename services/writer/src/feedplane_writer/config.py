@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from feedplane_core.errors import UsageError
-from feedplane_core.names import KeyStyle
+from feedplane_core.names import KeyStyle, MarketType
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 NS_PER_MS: Final = 1_000_000
@@ -64,6 +64,8 @@ class RedisConfig(_Part):
     user: str = "default"
     password_file: Path | None = None
     key_style: KeyStyle = KeyStyle.FLAT
+    market_in_keys: dict[str, tuple[MarketType, ...]] = Field(default_factory=dict)
+    """By exchange: markets whose keys end in their name, since another market has the plain ones."""
     ttl_ns: int = Field(default=NS_PER_DAY, ge=NS_PER_S)
     max_rows: int = Field(default=200, ge=1, le=1_000)
     max_age_ns: int = Field(default=5 * NS_PER_MS, ge=NS_PER_MS, le=NS_PER_S)
@@ -107,7 +109,8 @@ def from_rendered(document: dict[str, Any]) -> dict[str, Any]:
     bound = {"drain_ns": document["drain_ns"]} if "drain_ns" in document else {}
     sized = {"max_rows": document["batch_max_rows"], "max_age_ns": document["batch_max_age_ns"]}
     if document["sink"] == "redis":
-        own = {key: document[key] for key in ("mode", "endpoints", "key_style", "ttl_ns")}
+        names = ("mode", "endpoints", "key_style", "market_in_keys", "ttl_ns")
+        own = {key: document[key] for key in names if key in document}
         return {"redis": {**shared, **own, **sized}, **bound}
     own = {key: document[key] for key in ("shards", "database", "cluster", "apply_schema") if key in document}
     intervals = {source["exchange"]: source["cadence"]["l1_ns"] for source in document["sources"]}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from feedplane_core.events import BookTop, DerivedL1, Event, Gap, Kline, MarkPrice, OpenInterest, Status, TopOfBook
-from feedplane_core.names import Feed, KeyStyle, Mode
+from feedplane_core.names import Feed, KeyStyle, MarketType, Mode
 from feedplane_testing.journals import T0_NS, batches_of, depth_diff, head, top_of_book, trade
 from feedplane_writer.redis_sink.books import Books
 from feedplane_writer.redis_sink.entries import Entry, HotKey
@@ -18,9 +18,9 @@ from feedplane_writer.redis_sink.rows import updates_of
 class Space:
     """A keyspace, the entries that are due, and one journal."""
 
-    def __init__(self, style: KeyStyle = KeyStyle.FLAT) -> None:
+    def __init__(self, style: KeyStyle = KeyStyle.FLAT, *named: MarketType) -> None:
         self.due: dict[Entry, None] = {}
-        self.keyspace = Keyspace(style, self.due.setdefault, lambda: 0)
+        self.keyspace = Keyspace(style, self.due.setdefault, lambda: 0, {"binance_futures": named} if named else {})
         self.source = Source(Books("j"))
 
     def take(self, *events: Event, source: Source | None = None) -> None:
@@ -211,3 +211,30 @@ def test_tagged_keys_have_literal_braces() -> None:
         b"last:l1:{binance_futures|BTCUSDT}",
         b"stream:trades:{binance_futures|BTCUSDT}",
     }
+
+
+def test_markets_that_are_named_in_keys_have_keys_of_their_own() -> None:
+    """The same name on two markets: values, trades, what is said of books, and silence never meet."""
+    space = Space(KeyStyle.FLAT, MarketType.PERP_LINEAR)
+    spot = {"market_type": MarketType.SPOT}
+    quotes = [
+        TopOfBook(**head(1), bid_price="1", bid_qty="1", ask_price="2", ask_qty="1"),
+        TopOfBook(**head(2) | spot, bid_price="3", bid_qty="1", ask_price="4", ask_qty="1"),
+    ]
+    space.take(*quotes, trade(3), top(4, 5, 5), top(5, 5, 5, **spot), status(6, "resync", Feed.OB_DIFFS))
+
+    names = {entry.key for entry in space.keyspace.entries()}
+    assert {name for name in names if b"l1" in name or b"trades" in name} == {
+        b"last:l1:binance_futures:BTCUSDT",
+        b"last:l1:binance_futures:BTCUSDT:perp_linear",
+        b"stream:trades:binance_futures:BTCUSDT:perp_linear",
+    }
+    assert (space.values("l1")["bid_px"], space.key("l1", "BTCUSDT:perp_linear").values[3]) == ("3", "1")
+    assert (space.key("top5").state, space.key("top5", "BTCUSDT:perp_linear").state) == ("synced", "resync")
+
+
+def test_named_markets_share_the_slot_of_their_tag() -> None:
+    space = Space(KeyStyle.TAGGED, MarketType.PERP_LINEAR)
+    space.take(trade(1))
+
+    assert {entry.key for entry in space.keyspace.entries()} == {b"stream:trades:{binance_futures|BTCUSDT:perp_linear}"}

@@ -44,6 +44,7 @@ class Bybit:
     offers: ClassVar[Offers] = Offers(
         markets=frozenset(MarketType),
         trade_ids=TradeIds.OPAQUE,
+        same_names=(MarketType.SPOT, MarketType.PERP_LINEAR),
         feeds={
             Feed.TRADES: FeedOffer(history=True),
             Feed.L1: FeedOffer(stale_after_ns=10 * NS_PER_S),

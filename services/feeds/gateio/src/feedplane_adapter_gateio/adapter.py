@@ -44,6 +44,7 @@ class Gateio:
     offers: ClassVar[Offers] = Offers(
         markets=frozenset({MarketType.SPOT, MarketType.PERP_LINEAR, MarketType.PERP_INVERSE}),
         trade_ids=TradeIds.OPAQUE,
+        same_names=(MarketType.SPOT, MarketType.PERP_LINEAR),
         feeds={
             Feed.TRADES: FeedOffer(history=True),
             Feed.L1: FeedOffer(stale_after_ns=plan.QUOTE_STALE_NS),

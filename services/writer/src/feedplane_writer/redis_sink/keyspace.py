@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
 
 import pyarrow as pa
-from feedplane_core.names import Feed, KeyStyle, Mode, hot_key, trades_key
+from feedplane_core.names import Feed, KeyStyle, MarketType, Mode, hot_key, trades_key
 
 from ..feeds import feed_counts
 from .books import Books
 from .entries import Entry, HotKey, TradeStream
 from .kinds import L1, SPEAKS_OF, Kind
 from .quality import Quality, of_gap, of_status, only_heard
-from .rows import StatusRow, gaps_of, statuses_of, trades_of, updates_of
+from .rows import StatusRow, gaps_of, named_with_market, statuses_of, trades_of, updates_of
 
 
 class Source:
@@ -29,8 +30,15 @@ class Source:
 class Keyspace:
     """Takes record batches, keeps the newest value of each key, and tells `on_due` which entries have something to send."""
 
-    def __init__(self, style: KeyStyle, on_due: Callable[[Entry], None], clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        style: KeyStyle,
+        on_due: Callable[[Entry], None],
+        clock: Callable[[], int],
+        market_in_keys: Mapping[str, Sequence[MarketType]] = MappingProxyType({}),
+    ) -> None:
         self._style = style
+        self._market_in_keys = market_in_keys
         self._on_due = on_due
         self._clock = clock  # monotonic
         self._hot: dict[tuple[str, str], dict[Kind, HotKey]] = {}
@@ -48,6 +56,9 @@ class Keyspace:
         if not batch.num_rows:
             return
         exchange = batch.column("exchange")[0].as_py()
+        markets = self._market_in_keys.get(exchange)
+        if markets is not None:
+            batch = named_with_market(batch, markets)
         kept: dict[str, int] = {}
         if record_type == "trade":
             self._trades(source, exchange, batch, counted)

@@ -65,7 +65,7 @@ class RedisWriter:
         self._config = config
         self.tails: dict[Path, JournalTail] = {}
         self._held: dict[Entry, None] | None = None  # what is due, while nothing is to be sent yet
-        self.keyspace = Keyspace(config.key_style, self._on_due, monotonic_ns)
+        self.keyspace = Keyspace(config.key_style, self._on_due, monotonic_ns, config.market_in_keys)
         tls = ssl.create_default_context() if config.tls else None
         self.measures = Measures(runtime.metrics)
         make = ClusterStore if config.mode == "Cluster" else Store

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from feedplane_core.names import Feed
+from feedplane_core.names import Feed, MarketType, name_in_keys
 
 from .kinds import DEPTHS, MARK, PLAIN, Kind
 from .texts import decimal_texts, integer_texts
@@ -42,6 +42,14 @@ class StatusRow(NamedTuple):
 
 NO_LEVEL: Final = "0"
 """Price and size of the places that a book does not fill, as in the history tables: a hash keeps the fields of its last deeper book otherwise."""
+
+
+def named_with_market(batch: pa.RecordBatch, markets: Collection[MarketType]) -> pa.RecordBatch:
+    """The batch with the instruments of `markets` spelled as their keys do."""
+    pairs = list(zip(batch.column("market_type").to_pylist(), batch.column("instrument").to_pylist(), strict=True))
+    spelled = {(m, name): name_in_keys(name, MarketType(m)) if m in markets else name for m, name in set(pairs)}
+    names = pa.array(map(spelled.__getitem__, pairs), pa.string())
+    return batch.set_column(batch.schema.get_field_index("instrument"), "instrument", names)
 
 
 def updates_of(record_type: str, batch: pa.RecordBatch) -> list[Update]:

@@ -37,7 +37,10 @@ ALLOWED: dict[
     "feedplane_ddl": {"feedplane_core", "feedplane_ddl"},
 }
 PURE_PREFIXES = ("feedplane_core", "feedplane_feedset", "feedplane_adapter_", "feedplane_dialect_")
-OPERATOR_CORE = frozenset("surroundings.py naming.py configs.py pods.py workloads.py network.py desired.py".split())
+OPERATOR_CORE = frozenset(
+    "surroundings.py naming.py configs.py pods.py workloads.py network.py desired.py observed.py health.py "
+    "rollout.py conditions.py views.py status.py".split()
+)
 """What the operator computes; everything else of it may talk to the cluster, and know Kopf."""
 COMPOSER = "feedplane_cli"
 """The command composes services by module name and entry point; it may import their pure and library parts."""

@@ -31,6 +31,7 @@ class Collector:
     shard: int
     base: str  # leads the names of its objects: "majors-binance-spot-0"
     copies: int  # live pods that are wanted
+    sinks: tuple[str, ...]  # that its writers write to
     config_hash: str  # of its settings without symbols
     symbols_hash: str  # what the pods' annotation feedplane.io/symbols-hash has to say
     symbols: int | None  # None: as many as the venue lists
@@ -94,6 +95,7 @@ def _collector(namer: Namer, feedset: FeedSet, entry: ExchangeEntry, pod: Pod) -
         shard=config.shard,
         base=base,
         copies=feedset.spec.replicas,
+        sinks=tuple(writer.sink.value for writer in pod.writers),
         config_hash=configs.config_hash,
         symbols_hash=pod.symbols_hash,
         symbols=None if entry.symbols.is_discovered else len(config.symbols.include),

@@ -1,0 +1,304 @@
+"""The status of a FeedSet: what is, in words that change only when something has. No rates, no counts that run, no times
+but those of transitions: an idle FeedSet is never written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from feedplane_feedset.errors import FeedSetError
+
+from feedplane_operator.conditions import (
+    ConditionType,
+    Reason,
+    Verdict,
+    previous_condition,
+    render_conditions,
+    shortened,
+)
+from feedplane_operator.desired import Desired
+from feedplane_operator.health import Health, render_sinks
+from feedplane_operator.naming import digest
+from feedplane_operator.observed import Observed
+from feedplane_operator.rollout import Decision
+from feedplane_operator.views import View, render_views
+
+EventType = Literal["Normal", "Warning"]
+_SHOWN = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """To be posted once, beside the FeedSet."""
+
+    type: EventType
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The new status, and what to tell of the way there."""
+
+    status: dict[str, Any]
+    events: tuple[Event, ...]
+
+
+def render_status(
+    desired: Desired,
+    decision: Decision,
+    observed: Observed,
+    health: Health,
+    previous: Mapping[str, Any],
+    *,
+    generation: int,
+    now_ns: int,
+) -> Outcome:
+    """`previous` is the status as it stands, empty at first; equal looks give an equal status."""
+    views = render_views(desired, decision, observed, health)
+    verdicts = {
+        ConditionType.ACCEPTED: _accepted(views),
+        ConditionType.PROGRESSING: _progressing(views, decision),
+        ConditionType.SINKS_HEALTHY: _sinks_healthy(desired, health),
+        ConditionType.DEGRADED: _degraded(views, health, previous),
+    }
+    verdicts[ConditionType.READY] = _ready(views, decision, verdicts)
+    is_complete = all(view.is_complete for view in views)
+    rows = _rows(views, previous)
+    status = {
+        "observedGeneration": generation,
+        "appliedVersion": desired.version if is_complete else previous.get("appliedVersion", ""),
+        "collectors": {
+            "desired": sum(view.collector.copies for view in views),
+            "ready": sum(view.ready for view in views),
+            "updated": sum(view.updated for view in views),
+        },
+        "symbols": sum(row["symbols"] for row in rows),
+        "exchanges": rows,
+    }
+    return _outcome(status, verdicts, previous, generation, now_ns)
+
+
+def render_refused(previous: Mapping[str, Any], error: FeedSetError, *, generation: int, now_ns: int) -> Outcome:
+    """The spec cannot be accepted: what ran before runs on, and its rows stay as they are."""
+    problems = _few([str(problem) for problem in error.problems])
+    verdicts = _verdicts_before(previous) | {
+        ConditionType.READY: Verdict("False", Reason.NOT_ACCEPTED, problems),
+        ConditionType.ACCEPTED: Verdict("False", Reason.INVALID, problems),
+        ConditionType.PROGRESSING: Verdict("False", Reason.NOT_ACCEPTED, problems),
+    }
+    return _outcome(_rest(previous) | {"observedGeneration": generation}, verdicts, previous, generation, now_ns)
+
+
+def render_ending(previous: Mapping[str, Any], message: str, *, generation: int, now_ns: int) -> Outcome:
+    """The FeedSet is being deleted; `message` says what is waited for."""
+    ending = {
+        ConditionType.READY: Verdict("False", Reason.TERMINATING, message),
+        ConditionType.PROGRESSING: Verdict("True", Reason.TERMINATING, message),
+    }
+    status = _rest(previous) | {"observedGeneration": generation}
+    return _outcome(status, _verdicts_before(previous) | ending, previous, generation, now_ns)
+
+
+def _rest(previous: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in previous.items() if key != "conditions"}
+
+
+def _verdicts_before(previous: Mapping[str, Any]) -> dict[ConditionType, Verdict]:
+    """As they were; before there was any, what can be said of nothing."""
+    verdicts = {
+        ConditionType.ACCEPTED: Verdict("True", Reason.VALID),
+        ConditionType.SINKS_HEALTHY: Verdict("Unknown", Reason.NOT_REPORTED),
+        ConditionType.DEGRADED: Verdict("False", Reason.AS_EXPECTED),
+    }
+    for kind in ConditionType:
+        if before := previous_condition(previous, kind):
+            verdicts[kind] = Verdict(before["status"], Reason(before["reason"]), before.get("message", ""))
+    return verdicts
+
+
+def _outcome(
+    status: dict[str, Any],
+    verdicts: Mapping[ConditionType, Verdict],
+    previous: Mapping[str, Any],
+    generation: int,
+    now_ns: int,
+) -> Outcome:
+    status["conditions"] = render_conditions(verdicts, previous, generation, now_ns)
+    return Outcome(status, tuple(_events(verdicts, previous)))
+
+
+# Conditions
+
+
+def _accepted(views: list[View]) -> Verdict:
+    refused = [text for view in views for text in view.refused]
+    return Verdict("False", Reason.SYMBOLS_REFUSED, _few(refused)) if refused else Verdict("True", Reason.VALID)
+
+
+def _progressing(views: list[View], decision: Decision) -> Verdict:
+    if decision.is_paused:
+        return Verdict("False", Reason.PAUSED, "nothing is applied")
+    if decision.held:
+        held = [f"{name} ({why})" for name, why in sorted(decision.held.items())]
+        return Verdict("False", Reason.SINK_UNHEALTHY, f"held: {_few(held)}")
+    late = [f"{view.base}: {view.deadline_message}" for view in views if view.deadline_message]
+    if late:
+        return Verdict("False", Reason.DEADLINE_EXCEEDED, _few(late))
+    rolling = [
+        f"{view.base}: {view.updated} of {view.collector.copies} updated" for view in views if not view.is_complete
+    ]
+    if rolling:
+        return Verdict("True", Reason.ROLLING_OUT, _few(rolling))
+    if decision.kept:
+        return Verdict("True", Reason.ROLLING_OUT, _few(f"{name} stays {why}" for name, why in decision.kept.items()))
+    changing = [view.base for view in views if view.is_changing]
+    if changing:
+        return Verdict("True", Reason.SYMBOLS_CHANGING, _few(changing))
+    return Verdict("False", Reason.ROLLOUT_COMPLETE)
+
+
+def _sinks_healthy(desired: Desired, health: Health) -> Verdict:
+    used = {sink for collector in desired.collectors for sink in collector.sinks}
+    sinks = {sink: why for sink, why in health.sinks.items() if sink in used}
+    if message := render_sinks(sinks):
+        return Verdict("False", Reason.SINK_UNHEALTHY, message)
+    return (
+        Verdict("True", Reason.HEALTHY) if sinks else Verdict("Unknown", Reason.NOT_REPORTED, "no writer has told yet")
+    )
+
+
+def _degraded(views: list[View], health: Health, previous: Mapping[str, Any]) -> Verdict:
+    """The first loss names the reason, the message names all."""
+    losses = [
+        (Reason.COLLECTORS_FAILING, [problem for view in views for problem in view.problems]),
+        (Reason.COLLECTORS_MISSING, _missing(views, previous)),
+        (Reason.VENUE_SILENT, [f"{view.base}: {view.venue_trouble}" for view in views if view.venue_trouble]),
+        (Reason.SETTINGS_REJECTED, [f"{view.base}: {view.complaint}" for view in views if view.complaint]),
+        (Reason.RECENT_GAPS, [f"{entry}: gaps were declared" for entry in sorted(health.gaps)]),
+    ]
+    found = [(reason, texts) for reason, texts in losses if texts]
+    if not found:
+        return Verdict("False", Reason.AS_EXPECTED)
+    return Verdict("True", found[0][0], _few(text for _, texts in found for text in texts))
+
+
+def _missing(views: list[View], previous: Mapping[str, Any]) -> list[str]:
+    """Entries with fewer ready collectors than they had: a start is no loss, a lost pod is."""
+    before = {row["name"]: row for row in previous.get("exchanges") or ()}
+    was_missing = previous_condition(previous, ConditionType.DEGRADED).get("reason") == Reason.COLLECTORS_MISSING
+    texts = []
+    for name, group in _by_entry(views).items():
+        row = before.get(name, {})
+        ready, desired = sum(view.ready for view in group), sum(view.collector.copies for view in group)
+        had = row.get("ready", 0)
+        if ready < min(had, desired) or (was_missing and had <= ready < min(row.get("desired", 0), desired)):
+            texts.append(f"{name}: {ready} of {desired} collectors ready")
+    return texts
+
+
+def _ready(views: list[View], decision: Decision, others: Mapping[ConditionType, Verdict]) -> Verdict:
+    """The first obstacle, in the order in which a person would look."""
+    progressing, sinks = others[ConditionType.PROGRESSING], others[ConditionType.SINKS_HEALTHY]
+    accepted = others[ConditionType.ACCEPTED]
+    problems = [problem for view in views for problem in view.problems]
+    unready = [
+        f"{view.base}: {view.ready} of {view.collector.copies}" for view in views if view.ready < view.collector.copies
+    ]
+    silent = [f"{view.base}: {view.venue_trouble}" for view in views if view.venue_trouble]
+    obstacles = [
+        (Reason.COLLECTORS_FAILING, problems),
+        (Reason.ROLLOUT_HELD, [progressing.message] if decision.held else []),
+        (Reason.PAUSED, [view.base for view in views if decision.is_paused and not view.is_complete]),
+        (Reason.ROLLING_OUT, [progressing.message] if progressing.reason is Reason.ROLLING_OUT else []),
+        (Reason.ROLLING_OUT, [progressing.message] if progressing.reason is Reason.DEADLINE_EXCEEDED else []),
+        (Reason.COLLECTORS_NOT_READY, unready),
+        (Reason.SYMBOLS_CHANGING, [view.base for view in views if view.is_changing]),
+        (Reason.SYMBOLS_REFUSED, [accepted.message] if accepted.status == "False" else []),
+        (Reason.VENUE_SILENT, silent),
+        (Reason.SINK_UNHEALTHY, [sinks.message] if sinks.status == "False" else []),
+    ]
+    for reason, texts in obstacles:
+        if texts:
+            return Verdict("False", reason, _few(texts))
+    wanted = sum(view.collector.copies for view in views)
+    return Verdict("True", Reason.ALL_COLLECTORS_READY, f"{wanted}/{wanted} collectors ready")
+
+
+# Rows
+
+
+def _rows(views: list[View], previous: Mapping[str, Any]) -> list[dict[str, Any]]:
+    before = {row["name"]: row for row in previous.get("exchanges") or ()}
+    return [_row(name, group, before.get(name, {})) for name, group in _by_entry(views).items()]
+
+
+def _row(name: str, group: list[View], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Discovered symbols are known when every collector has told; until then the number that was told before stands."""
+    symbols = [view.symbols for view in group]
+    known = [count for count in symbols if count is not None]
+    return {
+        "name": name,
+        "desired": sum(view.collector.copies for view in group),
+        "ready": sum(view.ready for view in group),
+        "symbols": sum(known) if len(known) == len(symbols) else before.get("symbols", 0),
+        "configHash": digest([view.collector.config_hash for view in group]),
+        "reason": next((view.word for view in group if view.word != "Streaming"), "Streaming"),
+    }
+
+
+def _by_entry(views: list[View]) -> dict[str, list[View]]:
+    groups: dict[str, list[View]] = {}
+    for view in views:
+        groups.setdefault(view.collector.entry, []).append(view)
+    return groups
+
+
+# Events
+
+_ARRIVALS: Mapping[tuple[ConditionType, Reason], tuple[EventType, str]] = {
+    (ConditionType.PROGRESSING, Reason.ROLLING_OUT): ("Normal", "RolloutStarted"),
+    (ConditionType.PROGRESSING, Reason.ROLLOUT_COMPLETE): ("Normal", "RolloutComplete"),
+    (ConditionType.PROGRESSING, Reason.SINK_UNHEALTHY): ("Warning", "RolloutHeld"),
+    (ConditionType.PROGRESSING, Reason.DEADLINE_EXCEEDED): ("Warning", "RolloutStuck"),
+    (ConditionType.PROGRESSING, Reason.PAUSED): ("Normal", "Paused"),
+    (ConditionType.ACCEPTED, Reason.INVALID): ("Warning", "ConfigRejected"),
+    (ConditionType.ACCEPTED, Reason.SYMBOLS_REFUSED): ("Warning", "SymbolsRefused"),
+    (ConditionType.SINKS_HEALTHY, Reason.SINK_UNHEALTHY): ("Warning", "SinkUnhealthy"),
+}
+_RECOVERIES: Mapping[ConditionType, str] = {
+    ConditionType.ACCEPTED: "ConfigAccepted",
+    ConditionType.SINKS_HEALTHY: "SinkRecovered",
+}
+
+
+def _events(verdicts: Mapping[ConditionType, Verdict], previous: Mapping[str, Any]) -> Iterable[Event]:
+    """One for each reason that a condition comes to. A status that is the first has no past to recover from."""
+    for kind in ConditionType:
+        verdict, before = verdicts[kind], previous_condition(previous, kind)
+        is_new_text = kind is ConditionType.ACCEPTED and before.get("message") != shortened(verdict.message)
+        if before.get("reason") == verdict.reason and not (is_new_text and verdict.status == "False"):
+            continue
+        if kind is ConditionType.DEGRADED:
+            yield from _degradation(verdict, before)
+        elif (kind, verdict.reason) in _ARRIVALS:
+            type_, reason = _ARRIVALS[kind, verdict.reason]
+            yield Event(type_, reason, verdict.message or "every pod runs the newest settings")
+        elif before.get("status") == "False" and verdict.status == "True" and kind in _RECOVERIES:
+            yield Event("Normal", _RECOVERIES[kind], f"was: {before.get('message', '')}")
+
+
+def _degradation(verdict: Verdict, before: Mapping[str, Any]) -> Iterable[Event]:
+    if verdict.status == "True":
+        yield Event("Warning", verdict.reason.value, verdict.message)
+    elif before.get("status") == "True":
+        yield Event("Normal", "Recovered", f"was: {before.get('message', '')}")
+
+
+def _few(texts: Iterable[str]) -> str:
+    """The first of them; how many more there are."""
+    listed = list(dict.fromkeys(texts))
+    more = f"; and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    return "; ".join(listed[:_SHOWN]) + more

@@ -13,9 +13,12 @@ SOURCES := $(wildcard $(addsuffix /src,$(FOLDERS)))
 STAMP := $(VENV)/.feedplane-$(shell cat requirements/dev.txt $(addsuffix /pyproject.toml,$(FOLDERS)) | sha256sum | cut -c1-16)
 PYTEST := $(BIN)/pytest
 JOBS ?= 2
+HELM := v3.19.4
+KUBECONFORM := v0.7.0
+KIND := v0.30.0
 FILE ?= examples/quickstart.yaml
 
-.PHONY: help setup run test test-suite test-e2e test-again test-fast conformance faults check format lint types generate bench fuzz record \
+.PHONY: help setup run test test-suite test-e2e test-again test-fast test-charts chart-tools conformance faults check format lint types generate bench fuzz record \
 	engine-up engine-down clean
 
 help: ## List every target with one line each
@@ -54,6 +57,14 @@ conformance: setup ## Conformance suite; EXCHANGE=x for one venue
 
 faults: setup ## Promises under faults: the whole plane, simulated venues, kills and cuts, judged by the ledger
 	$(PYTEST) -m "faults" tests/e2e
+
+test-charts: setup ## Charts: lint, render, schemas, policies, wrong values (needs helm and kubeconform: make chart-tools)
+	$(PYTEST) -q tests/charts
+
+chart-tools: ## Build helm, kubeconform and kind from their Go modules into `go env GOPATH`/bin
+	go install helm.sh/helm/v3/cmd/helm@$(HELM)
+	go install github.com/yannh/kubeconform/cmd/kubeconform@$(KUBECONFORM)
+	go install sigs.k8s.io/kind@$(KIND)
 
 check: setup ## Format, lint, strict types, layers, drift of generated files
 	$(BIN)/ruff format --check .

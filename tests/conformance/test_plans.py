@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import msgspec
+import pytest
 from feedplane_core.adapter import Connection, Limits, Options
+from feedplane_core.errors import UsageError
 from feedplane_core.instruments import Instrument, InstrumentStatus, pair_name
 from feedplane_core.names import NS_PER_S, Feed, MarketType
 from feedplane_testing.venues import Venue
@@ -148,6 +150,17 @@ def test_c12_kline_intervals_are_options(venue: Venue) -> None:
 
     assert Counter(c.instrument for c in channels) == dict.fromkeys((i.instrument for i in instruments), 2)
     assert len({c.name for c in channels}) >= 2
+
+
+def test_c12_a_choice_that_the_venue_does_not_have_is_refused_by_name(venue: Venue) -> None:
+    """A misspelled switch would be without effect in silence."""
+    for options, field in (
+        (Options(switches={"no_such_switch": "1"}), "switches.no_such_switch"),
+        (Options(kline_intervals=("1m", "7m")), "klineIntervals"),
+    ):
+        with pytest.raises(UsageError) as refused:
+            venue.adapter(options)
+        assert refused.value.field == field
 
 
 def test_c12_derived_feeds_imply_book_and_trades(venue: Venue) -> None:

@@ -7,6 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 from feedplane_core.errors import UsageError
 
 
+def check_names(exchange: str, switches: Mapping[str, str], known: Collection[str]) -> None:
+    """Raises: UsageError naming the first switch that the venue does not have: a misspelled one would be without effect in silence."""
+    for name in switches:
+        if name not in known:
+            raise UsageError(
+                f"switches.{name}", f"{exchange} has no such switch", f"one of {', '.join(known)}" if known else ""
+            )
+
+
 def chosen(switches: Mapping[str, str], name: str, allowed: Sequence[str], default: str | None = None) -> str:
     """The value of a switch; without `default` the first that is allowed. Raises: UsageError for a value that is not allowed."""
     value = switches.get(name, allowed[0] if default is None else default)
@@ -29,6 +38,4 @@ def check_intervals(exchange: str, intervals: Sequence[str], known: Collection[s
     """Raises: UsageError naming the first kline interval that the venue does not have."""
     for interval in intervals:
         if interval not in known:
-            raise UsageError(
-                "kline_intervals", f"{exchange} has no interval {interval!r}", f"one of {', '.join(known)}"
-            )
+            raise UsageError("klineIntervals", f"{exchange} has no interval {interval!r}", f"one of {', '.join(known)}")

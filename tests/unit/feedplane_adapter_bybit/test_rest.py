@@ -148,6 +148,18 @@ def test_trades_say_how_far_back_they_reach() -> None:
     assert page.reaches_back_to_ns == 4_001 * NS_PER_MS
 
 
+@pytest.mark.parametrize("symbol", ["", "ETHUSDT"])
+def test_pages_of_another_instrument_are_refused(symbol: str) -> None:
+    adapter = ADAPTER()
+    trade = {"execId": "t", "symbol": symbol, "price": "1", "size": "2", "side": "Sell", "time": "5500"}
+    rate = {"symbol": symbol, "fundingRate": "0.1", "fundingRateTimestamp": "5500"}
+    for feed, row in ((Feed.TRADES, trade), (Feed.FUNDING, rate)):
+        request = adapter.history_request(instrument(), feed, 5 * NS_PER_S, 7 * NS_PER_S)
+        assert request is not None
+        with pytest.raises(DecodeError, match="schema"):
+            adapter.decode_page(request, body({"list": [row]}), 8 * NS_PER_S)
+
+
 def test_funding_is_asked_for_with_both_ends() -> None:
     adapter = ADAPTER()
     request = adapter.history_request(

@@ -142,7 +142,7 @@ def test_the_depth_of_spot_books_is_a_switch() -> None:
         (Options(switches={"spot_book": "200"}), "switches.spot_book"),
         (Options(switches={"colour": "red"}), "switches.colour"),
         (Options(switches={"topics_per_socket": "5"}), "switches.topics_per_socket"),
-        (Options(kline_intervals=("3m",)), "kline_intervals"),
+        (Options(kline_intervals=("3m",)), "klineIntervals"),
     ],
 )
 def test_wrong_options_are_named(options: Options, field: str) -> None:

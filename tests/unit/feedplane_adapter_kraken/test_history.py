@@ -67,6 +67,13 @@ def test_trades_end_where_the_venue_has_no_more() -> None:
     assert page(first, result(trade_rows(1), str(START_NS - 1))).next is None
 
 
+@pytest.mark.parametrize("time", [b"-0", b"0", b"0.5", b"-0.0"])
+def test_a_trade_of_no_time_is_refused(time: bytes) -> None:
+    body = b'{"error":[],"result":{"XXBTZUSD":[["1.5","1",%s,"s","m","",7]],"last":"0"}}' % time
+    with pytest.raises(DecodeError, match="number_range"):
+        VENUE.adapter().decode_page(asked("BTC/USD", Feed.TRADES, START_NS + 10**12), body, RECV_NS)
+
+
 def test_times_are_cut_to_the_sockets_microseconds_and_zeros_left_out() -> None:
     body = (
         b'{"error":[],"result":{"XXBTZUSD":[["105910.50000","1.00000000",1700000041.2234567,"s","m","",7]],"last":"0"}}'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from feedplane_core.errors import UsageError
-from feedplane_core.switches import check_intervals, chosen, number
+from feedplane_core.switches import check_intervals, check_names, chosen, number
 
 
 def test_first_allowed_is_the_default_unless_one_is_named() -> None:
@@ -27,6 +27,14 @@ def test_number_within_bounds() -> None:
 def test_other_texts_are_no_number(text: str) -> None:
     with pytest.raises(UsageError, match=r"switches\.topics"):
         number({"topics": text}, "topics", 200, 10, 400)
+
+
+def test_unknown_switch_is_named_with_those_that_exist() -> None:
+    check_names("venue", {"book": "a"}, ("book", "topics"))
+    with pytest.raises(UsageError, match=r"switches\.bok: venue has no such switch \(one of book, topics\)"):
+        check_names("venue", {"book": "a", "bok": "b"}, ("book", "topics"))
+    with pytest.raises(UsageError, match=r"no such switch$"):
+        check_names("venue", {"any": ""}, ())
 
 
 def test_first_unknown_interval_is_named() -> None:

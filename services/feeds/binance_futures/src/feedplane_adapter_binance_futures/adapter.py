@@ -23,7 +23,7 @@ from feedplane_core.errors import DecodeError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import NS_PER_S, Feed, MarketType
-from feedplane_core.switches import check_intervals, number
+from feedplane_core.switches import check_intervals, check_names, number
 
 from . import book, derivatives, plan, rest, symbols
 from .klines import INTERVALS_S
@@ -56,6 +56,7 @@ class BinanceFutures:
 
     def __init__(self, options: Options = Options()) -> None:  # noqa: B008 (frozen)
         check_intervals(self.exchange, options.kline_intervals, INTERVALS_S)
+        check_names(self.exchange, options.switches, ("streams_per_socket",))
         self._ws = options.endpoints.get("ws", WS_ROOT).rstrip("/")
         self._rest = options.endpoints.get("rest", REST_ROOT).rstrip("/")
         self._intervals = options.kline_intervals

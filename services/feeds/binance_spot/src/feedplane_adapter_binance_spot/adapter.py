@@ -20,10 +20,11 @@ from feedplane_core.adapter import (
     Tag,
     TradeIds,
 )
-from feedplane_core.errors import DecodeError, UsageError
+from feedplane_core.errors import DecodeError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import NS_PER_S, Feed, MarketType
+from feedplane_core.switches import check_intervals, check_names, chosen
 
 from . import plan, rest
 from .book import SpotBookRule
@@ -37,13 +38,8 @@ ENDPOINTS = {
     "rest": "https://data-api.binance.vision",
     "history": "https://api.binance.com",  # the market-data host does not serve historicalTrades
 }
-SWITCHES = {
-    "trades": ("trade", "aggTrade"),
-    "time_unit": ("ms", "us"),
-    "snapshot_limit": tuple(map(str, rest.SNAPSHOT_LIMITS)),
-}
-"""Name -> choices; README.md says what they mean."""
-_DEFAULTS = {"trades": "trade", "time_unit": "ms", "snapshot_limit": "1000"}
+_SWITCHES = ("trades", "time_unit", "snapshot_limit")
+_SNAPSHOT_LIMIT = "1000"
 
 
 class BinanceSpot:
@@ -71,13 +67,15 @@ class BinanceSpot:
 
     def __init__(self, options: Options = Options()) -> None:  # noqa: B008 - frozen
         self._ws, self._rest, self._history = _bases(options)
-        self._switches = _switches(options)
-        for interval in options.kline_intervals:
-            if interval not in INTERVAL_S:
-                raise UsageError("klineIntervals", f"{EXCHANGE} has no interval {interval!r}", ", ".join(INTERVAL_S))
+        check_intervals(EXCHANGE, options.kline_intervals, INTERVAL_S)
+        switches = options.switches
+        check_names(EXCHANGE, switches, _SWITCHES)
+        self._trade_stream = chosen(switches, "trades", ("trade", "aggTrade"))
+        self._time_unit = chosen(switches, "time_unit", ("ms", "us"))
         self._intervals = options.kline_intervals
         self._symbols = StreamSymbols()
-        self._snapshot_limit = int(self._switches["snapshot_limit"])
+        limits = tuple(map(str, rest.SNAPSHOT_LIMITS))
+        self._snapshot_limit = int(chosen(switches, "snapshot_limit", limits, _SNAPSHOT_LIMIT))
         self._rule = SpotBookRule(self._snapshot_limit)
 
     def instruments_requests(self) -> list[Request]:
@@ -91,12 +89,11 @@ class BinanceSpot:
 
     def subscriptions(self, instruments: Sequence[Instrument], feeds: Iterable[Feed]) -> list[Connection]:
         native = plan.native_feeds(feeds)
-        trade_stream = self._switches["trades"]
         channels = {
-            instrument.instrument: tuple(plan.channels_of(instrument, native, trade_stream, self._intervals))
+            instrument.instrument: tuple(plan.channels_of(instrument, native, self._trade_stream, self._intervals))
             for instrument in instruments
         }
-        unit = "?timeUnit=MICROSECOND" if self._switches["time_unit"] == "us" else ""
+        unit = "?timeUnit=MICROSECOND" if self._time_unit == "us" else ""
         return plan.connections(channels, f"{self._ws}/stream{unit}")
 
     def connection_with_token(self, connection: Connection, body: bytes) -> Connection:
@@ -133,7 +130,7 @@ class BinanceSpot:
             )
         if feed is not Feed.TRADES:
             return None
-        if self._switches["trades"] == "aggTrade":
+        if self._trade_stream == "aggTrade":
             if after_id:
                 return rest.agg_trades_by_id(self._rest, symbol, int(after_id) + 1, end_ns)
             return rest.agg_trades_from_time(self._rest, symbol, start_ns, end_ns)
@@ -159,15 +156,6 @@ def _bases(options: Options) -> tuple[str, str, str]:
     rest_base = given.get("rest", ENDPOINTS["rest"])
     history = given.get("history") or (rest_base if "rest" in given else ENDPOINTS["history"])
     return given.get("ws", ENDPOINTS["ws"]), rest_base, history
-
-
-def _switches(options: Options) -> dict[str, str]:
-    """Raises: UsageError for a switch or a choice that does not exist."""
-    for name, choice in options.switches.items():
-        if choice not in SWITCHES.get(name, ()):
-            known = "; ".join(f"{known}: {'|'.join(choices)}" for known, choices in SWITCHES.items())
-            raise UsageError(f"switches.{name}", f"{EXCHANGE} does not know {choice!r}", known)
-    return _DEFAULTS | dict(options.switches)
 
 
 ADAPTER = BinanceSpot

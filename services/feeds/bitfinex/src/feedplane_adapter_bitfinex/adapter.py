@@ -23,7 +23,7 @@ from feedplane_core.errors import DecodeError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import Feed, MarketType
-from feedplane_core.switches import check_intervals, chosen, number
+from feedplane_core.switches import check_intervals, check_names, chosen, number
 
 from . import book, derivatives, plan, rest
 from .klines import CODES
@@ -35,6 +35,8 @@ WS_URL = "wss://api-pub.bitfinex.com/ws/2"
 REST_ROOT = "https://api-pub.bitfinex.com"
 
 _TINY_PRICES = ("off", "exponent", "plain")
+
+_SWITCHES = ("book_length", "channels_per_socket", "index_price", "liquidations", "tiny_price_checksum")
 
 
 class Bitfinex:
@@ -58,6 +60,7 @@ class Bitfinex:
 
     def __init__(self, options: Options = Options()) -> None:  # noqa: B008 (frozen)
         check_intervals(self.exchange, options.kline_intervals, CODES)
+        check_names(self.exchange, options.switches, _SWITCHES)
         switches = options.switches
         length = int(chosen(switches, "book_length", tuple(map(str, book.LENGTHS)), str(book.DEFAULT_LENGTH)))
         self._ws = options.endpoints.get("ws", WS_URL).rstrip("/")

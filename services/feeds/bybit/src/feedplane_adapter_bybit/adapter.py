@@ -23,7 +23,7 @@ from feedplane_core.errors import DecodeError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import NS_PER_S, Feed, MarketType
-from feedplane_core.switches import check_intervals, chosen, number
+from feedplane_core.switches import check_intervals, check_names, chosen, number
 
 from . import book, plan, rest
 from .klines import CODES
@@ -35,6 +35,8 @@ WS_ROOT = "wss://stream.bybit.com"
 REST_ROOT = "https://api.bybit.com"
 
 _SEQUENCES = ("consecutive", "increasing")
+
+_SWITCHES = ("book_depth", "book_sequence", "topics_per_socket")
 
 
 class Bybit:
@@ -60,6 +62,7 @@ class Bybit:
 
     def __init__(self, options: Options = Options()) -> None:  # noqa: B008 (frozen)
         check_intervals(self.exchange, options.kline_intervals, CODES)
+        check_names(self.exchange, options.switches, _SWITCHES)
         switches = options.switches
         self._ws = options.endpoints.get("ws", WS_ROOT).rstrip("/")
         self._rest = options.endpoints.get("rest", REST_ROOT).rstrip("/")

@@ -14,7 +14,7 @@ from feedplane_core.names import NS_PER_MS, NS_PER_S, Feed, MarketType
 
 from . import derivatives, klines, trades
 from .symbols import Category, Place, category_of, result_of
-from .wire import decoding, ms_of
+from .wire import check_symbol, decoding, ms_of
 
 LIMITS = Limits(
     rest_weight=600,
@@ -140,6 +140,8 @@ def decode_page(request: Request, place: Place, body: bytes, recv_ns: int) -> Pa
             return Page(events=list(events), next=_next_window(request, query, "start", "end"))
         case Feed.FUNDING:
             rates = decoding(derivatives.FUNDING, _rates, result_of(body, derivatives.FUNDING)).rows
+            for rate in rates:
+                check_symbol(rate.symbol, symbol, derivatives.FUNDING)
             charged = [derivatives.decode_funding_row(row, place, recv_ns) for row in reversed(rates)]
             return Page(events=list(charged), next=_next_window(request, query, "startTime", "endTime"))
     raise DecodeError(str(request.tag.feed), "unknown_channel", "no history")
@@ -168,10 +170,12 @@ def _window_of(tag: Tag) -> tuple[int | None, int | None]:
 def _trades_page(tag: Tag, place: Place, body: bytes, recv_ns: int) -> Page:
     """The newest trades there are: what lies before the oldest of them cannot be had."""
     rows = decoding(trades.CHANNEL, _trades, result_of(body, trades.CHANNEL)).rows
+    for row in rows:
+        check_symbol(row.symbol, tag.instrument, trades.CHANNEL)
     stamped = [(_time_ms(row), row) for row in reversed(rows)]
     first_ms, last_ms = _window_of(tag)
     events: list[MarketEvent] = [
-        trades.build_trade(place, row.symbol, row.execId, row.price, row.size, row.side, time_ms, recv_ns)
+        trades.build_trade(place, tag.instrument, row.execId, row.price, row.size, row.side, time_ms, recv_ns)
         for time_ms, row in stamped
         if not row.isBlockTrade and _is_inside(time_ms, first_ms, last_ms)
     ]

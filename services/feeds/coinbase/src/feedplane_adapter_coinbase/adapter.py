@@ -20,10 +20,11 @@ from feedplane_core.adapter import (
     Tag,
     TradeIds,
 )
-from feedplane_core.errors import DecodeError, UsageError
+from feedplane_core.errors import DecodeError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import NS_PER_S, Feed, MarketType
+from feedplane_core.switches import check_intervals, check_names
 
 from . import plan, rest
 from .book import SocketOrderRule
@@ -56,11 +57,8 @@ class Coinbase:
     def __init__(self, options: Options = Options()) -> None:  # noqa: B008 - frozen
         self._ws = options.endpoints.get("ws", ENDPOINTS["ws"])
         self._rest = options.endpoints.get("rest", ENDPOINTS["rest"])
-        for interval in options.kline_intervals:
-            if interval not in GRANULARITY_S:
-                raise UsageError("klineIntervals", f"{EXCHANGE} has no interval {interval!r}", ", ".join(GRANULARITY_S))
-        for switch in options.switches:
-            raise UsageError(f"switches.{switch}", f"{EXCHANGE} has no switches")
+        check_intervals(EXCHANGE, options.kline_intervals, GRANULARITY_S)
+        check_names(EXCHANGE, options.switches, ())
         self._intervals = options.kline_intervals
         self._rule = SocketOrderRule()
 

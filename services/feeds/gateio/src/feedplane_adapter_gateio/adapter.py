@@ -24,7 +24,7 @@ from feedplane_core.errors import DecodeError, UsageError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import Feed, MarketType
-from feedplane_core.switches import check_intervals, chosen, number
+from feedplane_core.switches import check_intervals, check_names, chosen, number
 
 from . import book, plan, rest
 from .klines import INTERVALS_S
@@ -35,6 +35,8 @@ from .wire import EXCHANGE
 SPOT_URL = "wss://api.gateio.ws/ws/v4/"
 FUTURES_ROOT = "wss://fx-ws.gateio.ws/v4/ws"
 REST_ROOT = "https://api.gateio.ws/api/v4"
+
+_SWITCHES = ("book_channel", "book_depth", "settles", "contracts", "topics_per_socket")
 
 
 class Gateio:
@@ -60,6 +62,7 @@ class Gateio:
 
     def __init__(self, options: Options = Options()) -> None:  # noqa: B008 (frozen)
         check_intervals(self.exchange, options.kline_intervals, INTERVALS_S)
+        check_names(self.exchange, options.switches, _SWITCHES)
         switches = options.switches
         self._spot = options.endpoints.get("spot", SPOT_URL)
         self._futures = options.endpoints.get("futures", FUTURES_ROOT).rstrip("/")

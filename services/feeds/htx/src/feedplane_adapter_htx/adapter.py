@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from feedplane_core import adapter as contract
@@ -19,10 +19,11 @@ from feedplane_core.adapter import (
     Tag,
     TradeIds,
 )
-from feedplane_core.errors import DecodeError, UsageError
+from feedplane_core.errors import DecodeError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import NS_PER_S, Feed, MarketType
+from feedplane_core.switches import check_intervals, check_names, chosen, number
 
 from . import book, plan, rest
 from .klines import PERIODS
@@ -37,11 +38,8 @@ ENDPOINTS = {
     "spot_rest": "https://api.huobi.pro",
     "linear_rest": "https://api.hbdm.com",
 }
-SWITCHES: Mapping[str, tuple[str, ...]] = {
-    "spot_book": ("150", "400"),
-    "mark_price_socket": ("ws_index", "linear-swap-ws"),
-}
-"""The first is the default."""
+_SWITCHES = ("spot_book", "mark_price_socket", "topics_per_socket")
+_MIN_TOPICS_PER_SOCKET = 10
 
 
 class Htx:
@@ -67,24 +65,31 @@ class Htx:
     limits: ClassVar[Limits] = rest.LIMITS
 
     def __init__(self, options: Options = Options()) -> None:  # noqa: B008 (frozen)
-        for interval in options.kline_intervals:
-            if interval not in PERIODS:
-                raise UsageError("kline_intervals", f"{EXCHANGE} has no interval {interval!r}", ", ".join(PERIODS))
+        check_intervals(EXCHANGE, options.kline_intervals, PERIODS)
         base = {name: options.endpoints.get(name, url).rstrip("/") for name, url in ENDPOINTS.items()}
-        switches = _switches(options.switches)
+        switches = options.switches
+        check_names(EXCHANGE, switches, _SWITCHES)
+        spot_book = chosen(switches, "spot_book", ("150", "400"))
+        mark_socket = chosen(switches, "mark_price_socket", ("ws_index", "linear-swap-ws"))
         self._spot_rest, self._linear_rest = base["spot_rest"], base["linear_rest"]
         self._layout = Layout(
             spot_ws=base["spot_ws"],
             linear_ws=base["linear_ws"],
             intervals=options.kline_intervals,
-            spot_book=switches["spot_book"],
-            mark_host=Host.INDEX if switches["mark_price_socket"] == "ws_index" else Host.LINEAR,
-            topics_per_socket=int(switches["topics_per_socket"]),
+            spot_book=spot_book,
+            mark_host=Host.INDEX if mark_socket == "ws_index" else Host.LINEAR,
+            topics_per_socket=number(
+                switches,
+                "topics_per_socket",
+                plan.TOPICS_PER_SOCKET,
+                _MIN_TOPICS_PER_SOCKET,
+                plan.MAX_TOPICS_PER_SOCKET,
+            ),
         )
         self._assumed_size = options.assume_contract_size
         self._open_interest_every_ns = options.open_interest_every_ns
         self._known: dict[str, Place] = {}
-        self._spot_rule = book.SpotRule(int(switches["spot_book"]))
+        self._spot_rule = book.SpotRule(int(spot_book))
         self._linear_rule = book.LinearRule()
 
     def instruments_requests(self) -> list[Request]:
@@ -161,24 +166,6 @@ class Htx:
 
     def _places(self, *, is_strict: bool) -> Places:
         return Places(self._known, self._assumed_size, is_strict=is_strict)
-
-
-def _switches(chosen: Mapping[str, str]) -> dict[str, str]:
-    """Every switch with its value. Raises: UsageError for one that is not known, or a value that it does not have."""
-    values = {name: allowed[0] for name, allowed in SWITCHES.items()}
-    values["topics_per_socket"] = str(plan.TOPICS_PER_SOCKET)
-    for name, value in chosen.items():
-        if name not in values:
-            raise UsageError(f"switches.{name}", f"{EXCHANGE} has no such switch", ", ".join(values))
-        if name in SWITCHES and value not in SWITCHES[name]:
-            raise UsageError(f"switches.{name}", f"{value!r} is not known", ", ".join(SWITCHES[name]))
-        values[name] = value
-    topics = values["topics_per_socket"]
-    if not topics.isdecimal() or not 10 <= int(topics) <= plan.MAX_TOPICS_PER_SOCKET:
-        raise UsageError(
-            "switches.topics_per_socket", f"{topics!r} is no number from 10 to {plan.MAX_TOPICS_PER_SOCKET}"
-        )
-    return values
 
 
 ADAPTER = Htx

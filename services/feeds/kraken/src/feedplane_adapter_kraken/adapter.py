@@ -19,10 +19,11 @@ from feedplane_core.adapter import (
     Tag,
     TradeIds,
 )
-from feedplane_core.errors import DecodeError, UsageError
+from feedplane_core.errors import DecodeError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import Feed, MarketType
+from feedplane_core.switches import check_intervals, check_names, chosen
 
 from . import book, futures, plan, rest, symbols
 from .directory import Directory
@@ -36,11 +37,7 @@ ENDPOINTS = {
     "futures_ws": "wss://futures.kraken.com/ws/v1",
     "futures_rest": "https://futures.kraken.com",
 }
-_SWITCHES = {
-    "book_depth": (str(book.DEFAULT_DEPTH), *(str(depth) for depth in book.DEPTHS if depth != book.DEFAULT_DEPTH)),
-    "block_trades": ("keep", "drop"),
-}
-"""Values of each switch, its default first."""
+_SWITCHES = ("book_depth", "block_trades")
 
 
 class Kraken:
@@ -72,16 +69,16 @@ class Kraken:
     limits: ClassVar[Limits] = rest.LIMITS
 
     def __init__(self, options: Options = Options()) -> None:  # noqa: B008 - frozen
-        for interval in options.kline_intervals:
-            if interval not in INTERVALS_S:
-                raise UsageError("klineIntervals", f"{EXCHANGE} has no interval {interval!r}", ", ".join(INTERVALS_S))
+        check_intervals(EXCHANGE, options.kline_intervals, INTERVALS_S)
         urls = {name: options.endpoints.get(name, url).rstrip("/") for name, url in ENDPOINTS.items()}
         self._spot_ws, self._futures_ws = urls["ws"], urls["futures_ws"]
         self._rest, self._futures_rest = urls["rest"], urls["futures_rest"]
         self._intervals = options.kline_intervals
-        chosen = _switches(options)
-        self._book_depth = int(chosen["book_depth"])
-        self._drops_blocks = chosen["block_trades"] == "drop"
+        switches = options.switches
+        check_names(EXCHANGE, switches, _SWITCHES)
+        depths = tuple(map(str, book.DEPTHS))
+        self._book_depth = int(chosen(switches, "book_depth", depths, str(book.DEFAULT_DEPTH)))
+        self._drops_blocks = chosen(switches, "block_trades", ("keep", "drop")) == "drop"
         self._directory = Directory(options.assume_contract_size)
 
     def instruments_requests(self) -> list[Request]:
@@ -157,18 +154,6 @@ class Kraken:
 
     def tag_of(self, url: str) -> Tag | None:
         return rest.tag_of(url, self._directory)
-
-
-def _switches(options: Options) -> dict[str, str]:
-    """Raises: UsageError for a switch or a value that is not known."""
-    chosen = {name: values[0] for name, values in _SWITCHES.items()}
-    for name, value in options.switches.items():
-        if name not in _SWITCHES:
-            raise UsageError(f"switches.{name}", f"{EXCHANGE} has no such switch", ", ".join(_SWITCHES))
-        if value not in _SWITCHES[name]:
-            raise UsageError(f"switches.{name}", f"{value!r} is not known", " or ".join(_SWITCHES[name]))
-        chosen[name] = value
-    return chosen
 
 
 ADAPTER = Kraken

@@ -12,7 +12,7 @@ from feedplane_core.adapter import SnapshotSource, Verdict
 from feedplane_core.events import BookSnapshot, DepthDiff, MarketEvent
 from feedplane_core.names import MarketType
 
-from .wire import EXCHANGE, Crc, Kind, Level, Name, iso_ns, levels_of
+from .wire import EXCHANGE, Crc, Kind, Level, Name, levels_of, time_ns
 
 CHANNEL = "book"
 DEPTHS = (10, 25, 100, 500, 1_000)
@@ -54,7 +54,7 @@ def decode_book(frame: Frame, recv_ns: int, depth_of: Callable[[str], int | None
     for data in frame.data:
         bids = levels_of(data.bids, CHANNEL) if data.bids else []
         asks = levels_of(data.asks, CHANNEL) if data.asks else []
-        at_ns = iso_ns(data.timestamp, CHANNEL) if data.timestamp else None
+        at_ns = time_ns(data.timestamp, CHANNEL)
         if is_snapshot:
             events.append(
                 BookSnapshot(

@@ -92,7 +92,7 @@ def decode_rate(row: RateRow, contract: Instrument, recv_ns: int) -> FundingRate
         exchange=EXCHANGE,
         market_type=contract.market_type,
         instrument=contract.instrument,
-        ts_event_ns=iso_ns(row.timestamp, FUNDING),
+        ts_event_ns=iso_ns(row.timestamp, FUNDING) or None,
         ts_recv_ns=recv_ns,
         rate=rate,
         interval_s=FUNDING_INTERVAL_S,

@@ -9,7 +9,7 @@ from feedplane_core.errors import DecodeError
 from feedplane_core.events import Kline, MarketEvent
 from feedplane_core.names import NS_PER_MS, NS_PER_S, MarketType
 
-from .wire import EXCHANGE, Id, Kind, Ms, Name, Number, iso_ns, price_of, size_of, trimmed
+from .wire import EXCHANGE, Id, Kind, Ms, Name, Number, iso_ns, price_of, size_of, time_ns, trimmed
 
 CHANNEL = "ohlc"
 CHARTS = "charts"
@@ -67,7 +67,7 @@ class Candles:
 
         Source: Spot WebSocket v2, "OHLC" channel, read 2026-11-20.
         """
-        at_ns = iso_ns(frame.timestamp, CHANNEL) if frame.timestamp else None
+        at_ns = time_ns(frame.timestamp, CHANNEL)
         rows = [_candle(row, at_ns, recv_ns) for row in frame.data]
         if len(rows) == 1:
             return self._follow(rows[0], is_followed=False)

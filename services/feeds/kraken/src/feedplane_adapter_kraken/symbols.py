@@ -12,7 +12,7 @@ from feedplane_core.instruments import ContractUnit, Instrument, InstrumentStatu
 from feedplane_core.names import MarketType
 
 from .book import Precision
-from .wire import EXCHANGE, Name, Number, decoder, decoding, iso_ns, price_of, text_of
+from .wire import EXCHANGE, Name, Number, decoder, decoding, price_of, text_of, time_ns
 
 PAIRS = "AssetPairs"
 INSTRUMENT = "instrument"
@@ -240,14 +240,10 @@ def _contract(row: Contract) -> Instrument:
         contract_size=None if row.contractSize is None else price_of(row.contractSize, CONTRACTS, "contractSize"),
         contract_unit=ContractUnit.QUOTE if inverse else ContractUnit.BASE,
         status=InstrumentStatus.TRADING if row.tradeable else InstrumentStatus.HALTED,
-        listed_ns=_time_or_none(row.openingDate),
-        expiry_ns=_time_or_none(row.lastTradingTime) if market is MarketType.DELIVERY else None,
+        listed_ns=time_ns(row.openingDate, CONTRACTS),
+        expiry_ns=time_ns(row.lastTradingTime, CONTRACTS) if market is MarketType.DELIVERY else None,
         funding_interval_s=None if market is MarketType.DELIVERY else FUNDING_INTERVAL_S,
     )
-
-
-def _time_or_none(text: str) -> int | None:
-    return iso_ns(text, CONTRACTS) or None if text else None
 
 
 def _step(precision: Number) -> str | None:

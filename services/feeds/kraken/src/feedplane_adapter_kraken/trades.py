@@ -58,7 +58,7 @@ def _trade(row: Row, recv_ns: int) -> Trade:
         exchange=EXCHANGE,
         market_type=_SPOT,
         instrument=row.symbol,
-        ts_event_ns=iso_ns(row.timestamp, CHANNEL),
+        ts_event_ns=iso_ns(row.timestamp, CHANNEL) or None,
         ts_recv_ns=recv_ns,
         trade_id=str(row.trade_id),
         price=price,

@@ -115,6 +115,11 @@ def iso_ns(text: str, channel: str) -> int:
     return _second_ns(whole, channel) + int(fraction.ljust(9, "0"))
 
 
+def time_ns(text: str, channel: str) -> int | None:
+    """`iso_ns`, or `None` for `""` and for the epoch, which the venue stamps where it has no time. Raises: DecodeError."""
+    return iso_ns(text, channel) or None if text else None
+
+
 def _second_ns(text: str, channel: str) -> int:
     known = _seconds.get(text)
     if known is not None:
@@ -141,7 +146,7 @@ def seconds_ns(value: Number, channel: str) -> int:
     Raises: DecodeError.
     """
     parsed = _SECONDS(text_of(value, channel, "time"))
-    if parsed is None or int(parsed[1]) > MAX_MS // 1_000 - 1:
+    if parsed is None or not 0 < int(parsed[1]) < MAX_MS // 1_000:
         raise DecodeError(channel, "number_range", "time is no epoch in seconds")
     return int(parsed[1]) * NS_PER_S + int((parsed[2] or "")[:6].ljust(6, "0")) * 1_000
 

@@ -25,7 +25,7 @@ from feedplane_core.errors import DecodeError, UsageError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import NS_PER_S, Feed, MarketType
-from feedplane_core.switches import number
+from feedplane_core.switches import check_intervals, check_names, chosen, number
 
 from . import book, classic, plan, rest, symbols, uta
 from .klines import INTERVALS
@@ -66,15 +66,11 @@ class KuCoin:
     limits: ClassVar[Limits] = rest.LIMITS
 
     def __init__(self, options: Options = Options()) -> None:  # noqa: B008 (frozen)
-        for interval in options.kline_intervals:
-            if interval not in INTERVALS:
-                raise UsageError("klineIntervals", f"{EXCHANGE} has no interval {interval!r}", ", ".join(INTERVALS))
-        for switch in options.switches:
-            if switch not in _SWITCHES:
-                raise UsageError(f"switches.{switch}", f"{EXCHANGE} has no such switch", ", ".join(_SWITCHES))
+        check_intervals(EXCHANGE, options.kline_intervals, INTERVALS)
+        check_names(EXCHANGE, options.switches, _SWITCHES)
         hosts = {name: options.endpoints.get(name, url).rstrip("/") for name, url in ENDPOINTS.items()}
         self._roots = {TradeType.SPOT: hosts["rest"], TradeType.FUTURES: hosts["rest_futures"]}
-        self._system = _system(options.switches.get("system", System.UTA))
+        self._system = System(chosen(options.switches, "system", tuple(System), System.UTA))
         self._intervals = options.kline_intervals
         self._interest_every_ns = max(options.open_interest_every_ns, _MIN_INTEREST_EVERY_NS)
         limit = uta.MAX_TOPICS if self._system is System.UTA else classic.MAX_TOPICS
@@ -160,13 +156,6 @@ def _poll(request: Request, name: str, every_ns: int) -> Poll:
     assert tag.feed is not None
     channel = Channel(instrument=tag.instrument, feed=tag.feed, name=name, stale_after_ns=3 * every_ns)
     return Poll(request=request, channel=channel, every_ns=every_ns)
-
-
-def _system(text: str) -> System:
-    try:
-        return System(text)
-    except ValueError:
-        raise UsageError("switches.system", f"{text!r} is no system of {EXCHANGE}", ", ".join(System)) from None
 
 
 def _contract_size(text: str | None) -> str | None:

@@ -23,7 +23,7 @@ from feedplane_core.errors import DecodeError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import NS_PER_S, Feed, MarketType
-from feedplane_core.switches import check_intervals, chosen, number
+from feedplane_core.switches import check_intervals, check_names, chosen, number
 
 from . import book, plan, rest
 from .klines import BY_NAME
@@ -35,6 +35,8 @@ SPOT_WS_ROOT, SPOT_REST_ROOT = "wss://wbs-api.mexc.com", "https://api.mexc.com"
 FUTURES_WS_ROOT, FUTURES_REST_ROOT = "wss://contract.mexc.com", "https://api.mexc.com"
 
 _WITH_CANDLES = frozenset({MarketType.SPOT, MarketType.PERP_LINEAR})
+
+_SWITCHES = ("spot_speed", "futures_deals", "futures_depth", "spot_streams_per_socket", "futures_streams_per_socket")
 
 
 class Mexc:
@@ -59,6 +61,7 @@ class Mexc:
 
     def __init__(self, options: Options = Options()) -> None:  # noqa: B008 (frozen)
         check_intervals(self.exchange, options.kline_intervals, BY_NAME)
+        check_names(self.exchange, options.switches, _SWITCHES)
         switches, endpoints = options.switches, options.endpoints
         self._spot_ws = endpoints.get("spot_ws", SPOT_WS_ROOT).rstrip("/")
         self._spot_rest = endpoints.get("spot_rest", SPOT_REST_ROOT).rstrip("/")

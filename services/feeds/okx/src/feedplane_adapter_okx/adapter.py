@@ -20,11 +20,11 @@ from feedplane_core.adapter import (
     Tag,
     TradeIds,
 )
-from feedplane_core.errors import DecodeError, UsageError
+from feedplane_core.errors import DecodeError
 from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import Feed, MarketType
-from feedplane_core.switches import number
+from feedplane_core.switches import check_intervals, check_names, chosen, number
 
 from . import book, klines, plan, rest, symbols
 from .places import Places, View
@@ -33,7 +33,7 @@ from .wire import EXCHANGE
 
 WS_ROOT = "wss://ws.okx.com:8443"
 REST_ROOT = "https://www.okx.com"
-SWITCHES = ("book_snapshot", "books_per_socket")
+_SWITCHES = ("book_snapshot", "books_per_socket")
 
 
 class Okx:
@@ -57,16 +57,12 @@ class Okx:
     limits: ClassVar[Limits] = rest.LIMITS
 
     def __init__(self, options: Options = Options()) -> None:  # noqa: B008 (frozen)
-        for interval in options.kline_intervals:
-            if interval not in klines.BARS:
-                raise UsageError("klineIntervals", f"{EXCHANGE} has no interval {interval!r}", ", ".join(klines.BARS))
-        for switch in options.switches:
-            if switch not in SWITCHES:
-                raise UsageError(f"switches.{switch}", f"{EXCHANGE} has no such switch", ", ".join(SWITCHES))
+        check_intervals(EXCHANGE, options.kline_intervals, klines.BARS)
+        check_names(EXCHANGE, options.switches, _SWITCHES)
         self._ws = options.endpoints.get("ws", WS_ROOT).rstrip("/")
         self._rest = options.endpoints.get("rest", REST_ROOT).rstrip("/")
         self._intervals = options.kline_intervals
-        self._source = _snapshot_source(options.switches.get("book_snapshot", "socket"))
+        self._source = SnapshotSource(chosen(options.switches, "book_snapshot", tuple(SnapshotSource)))
         self._books_per_socket = number(
             options.switches, "books_per_socket", plan.BOOKS_PER_SOCKET, 1, plan.CHANNELS_PER_SOCKET
         )
@@ -128,12 +124,6 @@ class Okx:
 
     def tag_of(self, url: str) -> Tag | None:
         return rest.tag_of(url)
-
-
-def _snapshot_source(text: str) -> SnapshotSource:
-    if text not in set(SnapshotSource):
-        raise UsageError("switches.book_snapshot", f"{text!r} is no source of books", "socket, rest")
-    return SnapshotSource(text)
 
 
 ADAPTER = Okx

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
@@ -13,6 +14,7 @@ from feedplane_core.adapter import Offers
 from feedplane_core.names import BOOK_FEEDS, EXCHANGES, Feed, MarketType
 from feedplane_ddl.dictionary import render_markdown as render_dictionary
 from feedplane_feedset.crd import render_crd
+from feedplane_feedset.known import KnownExchange
 from feedplane_feedset.reference import render_reference
 
 import charts
@@ -60,6 +62,18 @@ def venues_text(exchanges: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def operator_venues_text(exchanges: Sequence[str]) -> str:
+    """What each venue carries, for the operator, whose image has no adapters."""
+    carried = {}
+    for name in exchanges:
+        known = KnownExchange.from_offers(name, entry_points(group="feedplane.adapters")[name].load().offers)
+        carried[name] = {
+            "markets": [market for market in MarketType if market in known.markets],
+            "feeds": [feed for feed in Feed if feed in known.feeds],
+        }
+    return json.dumps(carried, indent=1) + "\n"
+
+
 def _carried(offers: Offers, feed: Feed) -> str:
     offer = offers.feeds.get(feed)
     if offer is None or not (offer.live or offer.polled):
@@ -83,6 +97,7 @@ GENERATED: dict[str, Callable[[Sequence[str]], str]] = {
     "charts/feedset-crds/README.md": _chart_readme("feedset-crds"),
     "charts/feedplane/files/venue-endpoints.json": charts.venue_endpoints,
     "charts/feedplane/README.md": _chart_readme("feedplane"),
+    "operator/src/feedplane_operator/venues.json": operator_venues_text,
 }
 """File -> its text, given the venues that exist."""
 

@@ -136,7 +136,7 @@ async def test_a_config_file_that_cannot_be_read_changes_nothing(tmp_path: Path)
     async with plane(tmp_path, "binance_futures") as (sim, collector):
         await collector.synced()
         collector.config_path.write_text("{")
-        await collector.line("config not usable, keeping the last one", within_s=5)
+        await collector.line("settings not usable, keeping the last ones", within_s=5)
         status = await collector.status()
         verdict = await finish(sim, collector)
 

@@ -188,6 +188,10 @@ def test_the_engine_killed_in_the_middle_of_inserts_has_every_row_once(plant: Pl
             wait_until(lambda: bool(writer.account("trades").get("written")), "first rows written")
             plant.store.kill()
             wait_until(lambda: bool(writer.status()["waiting"]), "store missed")
+            store = writer.status()["store"]
+            assert (store["ok"], store["detail"].startswith("store: 127.0.0.1")) == (False, True)
+            assert store["failing_for_ns"] >= 0
+            assert writer.status()["backlog"]["rows"] > 0
             assert writer.get("/readyz")[0] == 200  # a store that is away is no reason to restart or to hold back a pod
             plant.store.start()
         (account,) = writer.settle()["accounts"]
@@ -250,13 +254,19 @@ def test_a_missing_table_is_waited_for_and_told(plant: Plant) -> None:
     plant.store.client().command("RENAME TABLE marketdata.trades TO marketdata.trades_away")
     commit_trades(plant.journal, 0, 10)
     with writer_of(plant) as writer:
-        wait_until(lambda: writer.get("/readyz")[0] == 503, "not ready")
-        assert "schema: trades: the table is missing" in writer.get("/readyz")[1]
-        assert writer.get("/healthz")[0] == 200
+        wait_until(lambda: not writer.status()["store"]["ok"], "told")
+        store = writer.status()["store"]
+        assert (store["code"], store["last_commit_ns"]) == ("schema", 0)
+        assert "schema: trades: the table is missing" in store["detail"]
+        code, verdict = writer.get("/readyz")  # a rollout must not hang on what a store has to have
+        assert code == 200
+        assert "the table is missing" in verdict
         assert writer.account("trades")["pending"] == 10
         plant.store.client().command("RENAME TABLE marketdata.trades_away TO marketdata.trades")
-        writer.settle()
-        assert writer.get("/readyz")[0] == 200
+        store = writer.settle()["store"]
+        assert store["ok"] is True
+        assert store["last_commit_ns"] > 0
+        assert "notes" not in writer.get("/readyz")[1]
 
     assert plant.trade_ids() == list(range(10))
 
@@ -269,7 +279,7 @@ def test_a_column_of_another_type_is_waited_for_and_nothing_is_quarantined(plant
         "ALTER TABLE marketdata.trades ADD CONSTRAINT none CHECK trade_id = 'never'"
     )  # a code that blames the rows
     with writer_of(plant) as writer:
-        wait_until(lambda: writer.get("/readyz")[0] == 503, "not ready")
+        wait_until(lambda: not writer.status()["store"]["ok"], "told")
         assert "column qty is Decimal(9, 0)" in writer.get("/readyz")[1]
         client.command("ALTER TABLE marketdata.trades MODIFY COLUMN qty Decimal(38, 18)")
         client.command("ALTER TABLE marketdata.trades DROP CONSTRAINT none")

@@ -84,6 +84,20 @@ def apply_ddl(
     return result
 
 
+def is_current(
+    client: Client, database: str, cluster: str | None = None, *, replicated: bool = True, on_cluster: bool = True
+) -> bool:
+    """Whether `apply_ddl` would have no file to apply. Reads alone; of a database that has never been one, the store's own
+    error comes through. Files that are newer than ours are no reason for us to do anything.
+
+    Raises: UsageError as `apply_ddl`.
+    """
+    layout = Layout(database, cluster, replicated, on_cluster)
+    recorded = _recorded(client, layout)
+    _check(migrations(), recorded, layout)
+    return all(migration.name in recorded for migration in migrations())
+
+
 def _migrations_table(layout: Layout) -> str:
     engine = "ReplacingMergeTree"
     if layout.cluster is not None and layout.replicated:

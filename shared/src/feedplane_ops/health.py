@@ -22,6 +22,9 @@ class Health:
     def __init__(self) -> None:
         self._liveness: dict[str, Check] = {}
         self._readiness: dict[str, Check] = {}
+        self._arrival: dict[str, Check] = {}
+        self._notes: dict[str, Check] = {}
+        self._has_arrived = False
 
     def add_liveness(self, name: str, check: Check) -> None:
         """Register or replace a check that, failing, asks for a restart."""
@@ -31,10 +34,21 @@ class Health:
         """Register or replace a check that, failing, says that the work is not being done."""
         self._readiness[name] = check
 
+    def add_arrival(self, name: str, check: Check) -> None:
+        """Register or replace a check that holds readiness back until all of its kind have passed at one moment; from
+        then on it only tells. For what the outside world can take away again (a venue, a store): a rollout must wait
+        for it, and must not fail by it later.
+        """
+        self._arrival[name] = check
+
+    def add_note(self, name: str, check: Check) -> None:
+        """Register or replace a check that is told beside readiness and never decides it."""
+        self._notes[name] = check
+
     def remove(self, name: str) -> None:
         """Forget the checks of this name, if any: the thing that they watched is gone on purpose."""
-        self._liveness.pop(name, None)
-        self._readiness.pop(name, None)
+        for checks in (self._liveness, self._readiness, self._arrival, self._notes):
+            checks.pop(name, None)
 
     def live_reasons(self) -> list[str]:
         """What is wrong with the process itself; empty when it is live."""
@@ -42,7 +56,16 @@ class Health:
 
     def ready_reasons(self) -> list[str]:
         """What keeps the process from its work, liveness included; empty when it is ready."""
-        return _reasons(self._liveness) + _reasons(self._readiness)
+        reasons = _reasons(self._liveness) + _reasons(self._readiness)
+        if self._has_arrived:
+            return reasons
+        missing = _reasons(self._arrival)
+        self._has_arrived = not missing
+        return reasons + missing
+
+    def notes(self) -> list[str]:
+        """What is not as it should be and yet no reason to be unready."""
+        return (_reasons(self._arrival) if self._has_arrived else []) + _reasons(self._notes)
 
 
 def _reasons(checks: dict[str, Check]) -> list[str]:

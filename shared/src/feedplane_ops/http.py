@@ -34,7 +34,10 @@ class Response(NamedTuple):
 
 
 class HealthServer:
-    """Serves `/healthz`, `/readyz`, `/metrics` and the JSON routes a service adds; one request per connection."""
+    """Serves `/startedz`, `/healthz`, `/readyz`, `/metrics` and the JSON routes a service adds; one request per
+    connection. A service opens the port when it has read its settings and recovered what it must: that it answers at
+    all is what `/startedz` says.
+    """
 
     def __init__(self, health: Health, metrics: Callable[[], bytes] = bytes, *, request_timeout_s: float = 5.0) -> None:
         self._health = health
@@ -112,10 +115,10 @@ class HealthServer:
             return _refusal(500)
 
     async def _answer(self, path: str) -> Response:
-        if path == "/healthz":
+        if path in ("/healthz", "/startedz"):
             return _verdict(self._health.live_reasons())
         if path == "/readyz":
-            return _verdict(self._health.ready_reasons())
+            return _verdict(self._health.ready_reasons(), self._health.notes())
         if path == "/metrics":
             return Response(200, METRICS_TYPE, self._metrics())
         route = self._routes.get(path)
@@ -141,8 +144,9 @@ def _json(status: int, value: object) -> Response:
     return Response(status, JSON_TYPE, json.dumps(value, default=str, separators=(",", ":")).encode())
 
 
-def _verdict(reasons: list[str]) -> Response:
-    return _json(503 if reasons else 200, {"ok": not reasons, "reasons": reasons})
+def _verdict(reasons: list[str], notes: list[str] | None = None) -> Response:
+    told = {"ok": not reasons, "reasons": reasons}
+    return _json(503 if reasons else 200, told | {"notes": notes} if notes else told)
 
 
 def _refusal(status: int) -> Response:

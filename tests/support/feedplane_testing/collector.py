@@ -152,6 +152,12 @@ class Sim(Process):
         counts: dict[str, int] = orjson.loads(body)[self.exchange]
         return counts
 
+    async def clients(self) -> list[dict[str, Any]]:
+        """What its clients did: `open`, `subscribe`, `unsubscribe`, `end`, each with time, socket and topic."""
+        _, body = await http("GET", f"{self.control}/clients/{self.exchange}")
+        log: list[dict[str, Any]] = orjson.loads(body)
+        return log
+
     async def truth(self) -> dict[str, Any]:
         """Every instrument's state, by the venue itself."""
         _, body = await http("GET", f"{self.control}/state/{self.exchange}")
@@ -166,6 +172,20 @@ class Sim(Process):
 
     def ledger(self) -> list[dict[str, Any]]:
         return [orjson.loads(line) for line in self.ledger_path.read_bytes().splitlines()]
+
+
+def mount(path: Path, text: str) -> None:
+    """Put `text` at `path` as the kubelet does with a ConfigMap: a new directory of data, and one symlink that is swapped."""
+    folder = path.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    data = folder / f"..{time.time_ns()}"
+    data.mkdir()
+    (data / path.name).write_text(text)
+    link = folder / "..new"
+    link.symlink_to(data.name)
+    link.replace(folder / "..data")
+    if not path.is_symlink():
+        path.symlink_to(Path("..data") / path.name)
 
 
 def collector_config(exchange: str, journal: Path, **changes: Any) -> dict[str, Any]:
@@ -220,11 +240,15 @@ class Collector(Process):
         *,
         library: str = "websockets",
         env: dict[str, str] | None = None,
+        symbols_apart: bool = False,
         **changes: Any,
     ) -> None:
+        """`symbols_apart`: two files, mounted as a pod has them, each reached over a symlink that is swapped."""
+        directory.mkdir(parents=True, exist_ok=True)
         self.exchange = sim.exchange
         self.journal = directory / "journal"
         self.config_path = directory / "collector.json"
+        self.symbols_path = directory / "symbols" / "symbols.json" if symbols_apart else None
         self.config = collector_config(sim.exchange, self.journal, **changes)
         self._write()
         settings = {
@@ -234,12 +258,18 @@ class Collector(Process):
             "FEEDPLANE_SOCKET_LIBRARY": library,
             "FEEDPLANE_INSTANCE": "test",
         }
+        if self.symbols_path is not None:
+            settings["FEEDPLANE_SYMBOLS"] = str(self.symbols_path)
         super().__init__("feedplane_collector", env=settings | (env or {}))
         self.url = ""
 
     def _write(self) -> None:
+        standing = self.config
+        if self.symbols_path is not None:
+            standing = {key: value for key, value in self.config.items() if key != "symbols"}
+            mount(self.symbols_path, json.dumps(self.config["symbols"]))
         temporary = self.config_path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self.config))
+        temporary.write_text(json.dumps(standing))
         temporary.replace(self.config_path)
 
     def edit_symbols(self, **symbols: Any) -> None:
@@ -256,6 +286,21 @@ class Collector(Process):
         _, body = await http("GET", f"{self.url}/status")
         status: dict[str, Any] = orjson.loads(body)
         return status
+
+    async def readiness(self) -> tuple[int, dict[str, Any]]:
+        """Status code and body of `/readyz`."""
+        code, body = await http("GET", f"{self.url}/readyz")
+        verdict: dict[str, Any] = orjson.loads(body)
+        return code, verdict
+
+    async def ready(self, within_s: float = 20.0) -> None:
+        """Wait until it may take over from another."""
+
+        async def is_ready() -> bool:
+            assert self.returncode is None, f"ended with {self.returncode}: {self.log[-5:]}"
+            return (await self.readiness())[0] == 200
+
+        await until(is_ready, within_s)
 
     async def metric(self, name: str, **labels: str) -> float:
         """Sum of a metric's samples whose labels include these; 0 where there is none."""

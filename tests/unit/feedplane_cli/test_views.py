@@ -37,7 +37,14 @@ def report(**overrides: Any) -> dict[str, Any]:
 def shown(width: int, mode: str = "live", **overrides: Any) -> str:
     collectors = [report(**overrides)]
     rows = merge_accounts(collectors, {"redis": {}, "clickhouse": {}})
-    status = {"collectors": collectors, "accounts": rows, "silent": ["writer-redis"], "mode": mode}
+    store = {"ok": False, "detail": "no memory left"}
+    status = {
+        "collectors": collectors,
+        "writers": {"clickhouse": {"store": store}},
+        "accounts": rows,
+        "silent": ["writer-redis"],
+        "mode": mode,
+    }
     console = Console(file=io.StringIO(), width=width)
     console.print(render_table(status, Rates(), ["the footer"], width))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
@@ -52,6 +59,7 @@ def test_every_requested_feed_has_a_row() -> None:
     (trades,) = [line.split() for line in lines if "trades" in line]
     assert trades[2] == "waiting"
     assert "! writer-redis does not answer" in lines
+    assert "! writer-clickhouse: no memory left" in lines
     assert "the footer" in lines
 
 

@@ -32,6 +32,37 @@ def test_readiness_includes_liveness_but_not_the_reverse() -> None:
     assert health.ready_reasons() == []
 
 
+def test_what_can_be_taken_away_again_holds_readiness_back_once() -> None:
+    """A venue's outage must not turn a pod unready that has served, or a rollout never ends."""
+    venue: dict[str, str | None] = {"books": "2 not synced", "sockets": None}
+    health = Health()
+    health.add_arrival("books", lambda: venue["books"])
+    health.add_arrival("sockets", lambda: venue["sockets"])
+    assert health.ready_reasons() == ["books: 2 not synced"]
+
+    venue["books"], venue["sockets"] = None, "1 is down"
+    assert health.ready_reasons() == ["sockets: 1 is down"]  # not each once: all at one moment
+    assert health.notes() == []
+
+    venue["sockets"] = None
+    assert health.ready_reasons() == []
+
+    venue["sockets"] = "1 is down"
+    assert health.ready_reasons() == []
+    assert health.notes() == ["sockets: 1 is down"]
+
+    health.add_readiness("journal", lambda: "disk full")
+    assert health.ready_reasons() == ["journal: disk full"]
+
+
+def test_a_note_is_told_and_decides_nothing() -> None:
+    health = Health()
+    health.add_note("symbols", lambda: "X is not listed")
+
+    assert health.ready_reasons() == []
+    assert health.notes() == ["symbols: X is not listed"]
+
+
 def test_a_check_that_raises_is_a_failed_check() -> None:
     health = Health()
     health.add_liveness("odd", lambda: str(1 // 0))

@@ -73,6 +73,9 @@ def troubles(status: Mapping[str, Any]) -> list[str]:
         lines += [f"{report['name']}: {error}" for error in report["sockets"]["errors"]]
         if report["journal"]["pressure"] != "none":
             lines.append(f"{report['name']}: journal pressure {report['journal']['pressure']}: data is being shed")
+    for sink, writer in status["writers"].items():
+        if not writer["store"]["ok"]:
+            lines.append(f"writer-{sink}: {writer['store']['detail']}")
     return lines
 
 

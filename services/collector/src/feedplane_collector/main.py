@@ -8,7 +8,6 @@ import os
 import ssl
 import sys
 from importlib.metadata import entry_points
-from pathlib import Path
 
 from feedplane_journal.lean import import_pyarrow
 
@@ -19,10 +18,7 @@ import_pyarrow()
 from feedplane_core.adapter import Adapter, Options  # noqa: E402 - pyarrow first, without numpy
 from feedplane_core.errors import DecodeError, FeedplaneError, JournalError, UsageError  # noqa: E402
 from feedplane_core.names import NS_PER_MS, NS_PER_S, Feed  # noqa: E402
-from feedplane_feedset.config import CollectorConfig, read_collector_config  # noqa: E402
-from feedplane_feedset.errors import FeedSetError  # noqa: E402
 from feedplane_journal.columns import Columns  # noqa: E402
-from feedplane_ops.backoff import Backoff  # noqa: E402
 from feedplane_ops.gc import GcPacer  # noqa: E402
 from feedplane_ops.health import Health, Heartbeat, beat_event_loop  # noqa: E402
 from feedplane_ops.http import HealthServer  # noqa: E402
@@ -37,24 +33,24 @@ from feedplane_collector.commit import Committer  # noqa: E402
 from feedplane_collector.fleet import Fleet  # noqa: E402
 from feedplane_collector.pipeline import Pipeline  # noqa: E402
 from feedplane_collector.polling import Poller, SnapshotFetcher  # noqa: E402
+from feedplane_collector.readiness import Readiness  # noqa: E402
 from feedplane_collector.report import Report  # noqa: E402
 from feedplane_collector.rest import RestClient  # noqa: E402
 from feedplane_collector.sampler import Sampler as BookSampler  # noqa: E402
 from feedplane_collector.settings import CollectorSettings, read_settings  # noqa: E402
+from feedplane_collector.settings_files import SettingsFiles  # noqa: E402
 from feedplane_collector.sockets import SocketSettings  # noqa: E402
 from feedplane_collector.spool import Spool  # noqa: E402
 from feedplane_collector.transport import choose_transport  # noqa: E402
-from feedplane_collector.universe import Selection, UniverseFailed, fetch_universe, select  # noqa: E402
+from feedplane_collector.wishes import Wishes  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
 _LOOP_STALL_NS = 30 * NS_PER_S
-_CONFIG_POLL_S = 1.0
 _SHED_GAPS_EVERY_S = 1.0
 _SAMPLE_LOG_PER_MINUTE = 5
 _QUARANTINED_PER_MINUTE = 100
 _EXIT_USAGE = 2
-_SHOWN_REFUSALS = 8
 _SECONDS_PER = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -80,9 +76,10 @@ def load_adapter(exchange: str, options: Options) -> Adapter:
 class Collector:
     """One collector process: parts, and the tasks that move them."""
 
-    def __init__(self, settings: CollectorSettings, config: CollectorConfig, stop: StopSignal) -> None:
+    def __init__(self, settings: CollectorSettings, stop: StopSignal) -> None:
         self._settings = settings
-        self._config = config
+        files = SettingsFiles(settings.config, settings.symbols)
+        self._config = config = files.read()
         self._stop = stop
         self._clock = ReceiveClock()
         self._timer = SteadyClock()
@@ -142,7 +139,21 @@ class Collector:
             },
         )
         self._pipeline.books.on_cut = self._sampler.last_look
-        self._report = Report(config.name, settings.mode, self._pipeline, self._fleet, self._committer, self._clock)
+        self._wishes = Wishes(
+            config,
+            files,
+            self._pipeline,
+            self._rest,
+            self._fleet,
+            stop,
+            is_strict=settings.strict_symbols,
+            clock=self._clock,
+            timer=self._timer,
+        )
+        self._readiness = Readiness(self._pipeline, self._fleet, self._timer)
+        self._report = Report(
+            config.name, settings.mode, self._pipeline, self._fleet, self._committer, self._wishes, self._clock
+        )
         self._decode_errors = self._metrics.counter(
             "decode_errors_total", "Frames that could not be decoded.", ("exchange", "code")
         )
@@ -161,7 +172,10 @@ class Collector:
         """Until stopped; 0 after a clean stop, 2 when strict and the venue does not know a symbol."""
         heartbeat = Heartbeat(_LOOP_STALL_NS)
         self._health.add_liveness("event_loop", heartbeat.check)
-        self._report.expose(self._metrics, self._health)
+        self._report.expose(self._metrics)
+        self._wishes.expose(self._metrics, self._health)
+        self._readiness.expose(self._health)
+        self._health.add_readiness("journal", lambda: "disk full" if self._committer.disk_full else None)
         self._spool.open()
         await self._server.start(self._settings.metrics_host, self._settings.metrics_port)
         self._server.route("/status", self._report.status)
@@ -182,7 +196,7 @@ class Collector:
                 asyncio.create_task(self._sample(), name="sample"),
                 asyncio.create_task(self._shed_gaps(), name="shed gaps"),
                 asyncio.create_task(fetcher.run(), name="snapshots"),
-                asyncio.create_task(self._follow_wishes(), name="wishes"),
+                asyncio.create_task(self._wishes.follow(), name="wishes"),
             ]
             for task in (commit, *tasks):
                 task.add_done_callback(self._on_done)
@@ -232,65 +246,6 @@ class Collector:
             if not self._committer.disk_full:
                 self._pipeline.keeper.shed_gaps()
 
-    async def _follow_wishes(self) -> None:
-        """Instruments at start, on every refresh, and when the config file changes."""
-        stamp = self._config_stamp()
-        backoff = Backoff(NS_PER_S, 60 * NS_PER_S)
-        due_ns = 0
-        while True:
-            if self._timer() >= due_ns:
-                due_ns = self._timer() + await self._refresh(backoff)
-            await asyncio.sleep(_CONFIG_POLL_S)
-            if (now := self._config_stamp()) not in (stamp, None):
-                stamp = now
-                due_ns = 0 if self._reload() else due_ns
-
-    def _config_stamp(self) -> tuple[int, int] | None:
-        """Changes when the file does; `None` while there is none (between two names of an editor)."""
-        try:
-            status = os.stat(self._settings.config)
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_ino
-
-    def _reload(self) -> bool:
-        """Take up changed symbols. Other changes need a new process, and a bad file leaves the last good one in force."""
-        try:
-            config = read_config(self._settings.config)
-        except UsageError as e:
-            logger.error("config not usable, keeping the last one", extra={"error": str(e)})
-            return False
-        if config.model_copy(update={"symbols": self._config.symbols}) != self._config:
-            logger.warning("config changed in more than symbols: restart to apply the rest")
-        self._config = self._config.model_copy(update={"symbols": config.symbols})
-        return True
-
-    async def _refresh(self, backoff: Backoff) -> int:
-        """Fetch the universe and follow what is wanted; returns the wait until the next time in ns."""
-        try:
-            universe = await fetch_universe(self._adapter, self._rest)
-        except UniverseFailed as e:
-            delay_ns = max(NS_PER_S // 2, backoff.next_delay_ns())
-            logger.warning("instruments not available", extra={"error": str(e), "retry_in_s": delay_ns / NS_PER_S})
-            if not self._pipeline.states:
-                self._report.problems = [f"venue unreachable: {e}"]
-            return delay_ns
-        backoff.reset()
-        selection = select(self._config, universe)
-        self._report.problems = [self._refused_text(selection)] if selection.refused else []
-        if selection.refused and self._settings.strict_symbols and not self._pipeline.states:
-            logger.critical("unknown symbols", extra={"error": self._report.problems[0]})
-            self._stop.request("unknown symbols")
-            return NS_PER_S
-        await self._fleet.apply(selection.instruments, self._clock())
-        return self._config.symbols.refresh_ns
-
-    def _refused_text(self, selection: Selection) -> str:
-        shown = [f"{name} {why}" for name, why in selection.refused.items()]
-        more = f", and {len(shown) - _SHOWN_REFUSALS} more" if len(shown) > _SHOWN_REFUSALS else ""
-        told = "; ".join(shown[:_SHOWN_REFUSALS]) + more
-        return f"exchanges[{self._config.entry}].symbols.include: {self._config.exchange}: {told}"
-
     def _on_rejected(self, error: DecodeError, frame: bytes, feed: Feed | None, recv_ns: int) -> None:
         self._decode_errors.add((self._config.exchange, error.code))
         if self._quarantine_sampler.allow(error.code):  # a flood of bad frames must not become a flood of files
@@ -312,16 +267,6 @@ class Collector:
         self._stop.request(f"task failed: {type(error).__name__}")
 
 
-def read_config(path: Path) -> CollectorConfig:
-    """Raises: UsageError naming the file or the field."""
-    try:
-        return read_collector_config(path.read_bytes())
-    except OSError as e:
-        raise UsageError("config", f"{path} cannot be read: {e.strerror}") from e
-    except FeedSetError as e:
-        raise UsageError("config", str(e)) from e
-
-
 def main(argv: list[str] | None = None) -> int:
     """Exit code of the process."""
     try:
@@ -332,7 +277,7 @@ def main(argv: list[str] | None = None) -> int:
 
     async def run(stop: StopSignal) -> int:
         try:
-            return await Collector(settings, read_config(settings.config), stop).run()
+            return await Collector(settings, stop).run()
         except FeedplaneError as e:
             logger.critical("collector failed", extra={"error": str(e)})
             return _EXIT_USAGE if isinstance(e, UsageError) else 1

@@ -1,4 +1,4 @@
-"""What a collector says of itself: the `/status` document, metrics and health checks."""
+"""What a collector says of itself: the `/status` document and metrics."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from feedplane_core.names import Feed
-from feedplane_ops.health import Health
 from feedplane_ops.metrics import Metrics
 
 from feedplane_collector.commit import Committer
 from feedplane_collector.fleet import Fleet
 from feedplane_collector.pipeline import Pipeline
 from feedplane_collector.state import channel_key
+from feedplane_collector.wishes import Wishes
 
 _FEEDS = frozenset(Feed)
 _COUNTS = ("received", "normalised", "rejected", "ignored", "journalled", "shed", "gaps", "duplicates")
@@ -22,16 +22,22 @@ class Report:
     """Reads the parts; changes nothing but the book account, which it settles first."""
 
     def __init__(
-        self, name: str, mode: str, pipeline: Pipeline, fleet: Fleet, committer: Committer, clock: Callable[[], int]
+        self,
+        name: str,
+        mode: str,
+        pipeline: Pipeline,
+        fleet: Fleet,
+        committer: Committer,
+        wishes: Wishes,
+        clock: Callable[[], int],
     ) -> None:
         self._name = name
         self._mode = mode
         self._pipeline = pipeline
         self._fleet = fleet
         self._committer = committer
+        self._wishes = wishes
         self._clock = clock
-        self.problems: list[str] = []
-        """What the venue or the FeedSet has wrong; shown in readiness."""
 
     def status(self) -> dict[str, Any]:
         """Everything, as JSON."""
@@ -57,6 +63,7 @@ class Report:
             },
             "requested": sorted(pipeline.requested),
             "instruments": len(pipeline.states),
+            "symbols": self._wishes.status(),
             "books": {"synced": synced, "total": books},
             "channels": {"spoken": covered, "planned": planned},
             "sockets": {
@@ -75,7 +82,7 @@ class Report:
                 "pressure": pipeline.keeper.pressure.name.lower(),
                 "disk_full": self._committer.disk_full,
             },
-            "problems": self.problems,
+            "problems": self._wishes.problems(),
         }
 
     def books(self) -> tuple[int, int]:
@@ -115,8 +122,8 @@ class Report:
                     newest = at_ns
         return now_ns - newest if newest else None
 
-    def expose(self, metrics: Metrics, health: Health) -> None:
-        """Declare metrics and readiness checks."""
+    def expose(self, metrics: Metrics) -> None:
+        """Declare metrics."""
         exchange = self._pipeline.adapter.exchange
         for key in _COUNTS:
             metrics.observe_counter(
@@ -168,9 +175,6 @@ class Report:
             (),
             lambda: {(): int(self._pipeline.keeper.pressure)},
         )
-        health.add_readiness("problems", lambda: "; ".join(self.problems) or None)
-        health.add_readiness("sockets", self._sockets_check)
-        health.add_readiness("journal", lambda: "disk full" if self._committer.disk_full else None)
 
     def _per_feed(self, key: str) -> dict[tuple[str, str], float]:
         self._pipeline.books.settle_account()
@@ -185,15 +189,3 @@ class Report:
     def _open_gaps(self) -> dict[tuple[str, str], float]:
         exchange = self._pipeline.adapter.exchange
         return {(exchange, feed): self._pipeline.accounts.open_gaps(feed) for feed in self._pipeline.requested}
-
-    def _sockets_check(self) -> str | None:
-        runners = self._fleet.runners
-        if not runners:
-            return "no sockets yet"
-        down = [runner for runner in runners if not runner.is_connected]
-        if down:
-            return f"{len(down)} of {len(runners)} sockets are down: {down[0].last_error}"
-        quiet = self._fleet.covered()
-        if quiet[0] == 0:
-            return f"nothing received yet on {quiet[1]} channels (waiting since start)"
-        return None

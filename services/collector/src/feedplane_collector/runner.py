@@ -88,6 +88,16 @@ class SocketRunner:
         key = channel_key(channel.instrument, channel.feed)
         return any(key in live.seen for live in self._live)
 
+    def unheard(self, now_ns: int) -> list[Channel]:
+        """Channels that are not known to be carried: not subscribed yet, or silent and still within the time that they have to speak."""
+        since = [live.subscribed_ns for live in self._live if live.subscribed_ns is not None]
+        waited_ns = now_ns - min(since) if since else -1
+        return [c for c in self.connection.channels if not self.is_covered(c) and waited_ns < self._speaks_within_ns(c)]
+
+    def _speaks_within_ns(self, channel: Channel) -> int:
+        own_ns = channel.stale_after_ns
+        return self._settle_ns if own_ns is None else max(own_ns, self._settings.stale_after_ns)
+
     def stale_channels(self) -> list[Channel]:
         return self._watch.stale_channels()
 

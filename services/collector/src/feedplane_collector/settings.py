@@ -17,6 +17,8 @@ class CollectorSettings(ServiceSettings):
 
     config: Path
     """Rendered collector settings (JSON). Watched: changed symbols are applied while it runs."""
+    symbols: Path | None = None
+    """File of the symbols alone (JSON), where `config` does not name them. Watched likewise."""
     mode: Mode = Mode.LIVE
     """Marks all that is written; simulated and replayed data never pass for live data."""
     endpoints: dict[str, str] = Field(default_factory=dict)

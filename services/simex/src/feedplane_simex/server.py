@@ -106,7 +106,7 @@ class VenueServer:
             await self._read(ws, socket)
         finally:
             self._live.pop(number, None)
-            self.venue.detach(socket)
+            self.venue.detach(socket, time.time_ns())
         return ws
 
     async def _read(self, ws: web.WebSocketResponse, socket: Socket) -> None:
@@ -130,7 +130,7 @@ class VenueServer:
         socket, ws = self.venue.sockets.get(number), self._live.get(number)
         if socket is None or ws is None:
             return
-        self.venue.detach(socket)
+        self.venue.detach(socket, time.time_ns())
         if not code:
             socket.outbox.abort()
             return
@@ -195,6 +195,13 @@ def control_routes(sim: Simulator, app: web.Application) -> None:
         venue = sim.venues.get(request.match_info["exchange"])
         return _json({"error": "no such exchange"}, 404) if venue is None else _json(venue.state())
 
+    async def clients(request: web.Request) -> web.Response:
+        venue = sim.venues.get(request.match_info["exchange"])
+        if venue is None:
+            return _json({"error": "no such exchange"}, 404)
+        names = ("at_ns", "socket", "what", "topic")
+        return _json([dict(zip(names, line, strict=True)) for line in venue.log])
+
     async def counts(request: web.Request) -> web.Response:
         return _json(sim.counts())
 
@@ -205,4 +212,5 @@ def control_routes(sim: Simulator, app: web.Application) -> None:
     app.router.add_get("/ledger/flush", flush)
     app.router.add_get("/ledger/summary", summary)
     app.router.add_get("/state/{exchange}", state)
+    app.router.add_get("/clients/{exchange}", clients)
     app.router.add_get("/counts", counts)

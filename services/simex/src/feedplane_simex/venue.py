@@ -31,6 +31,8 @@ from .sockets import Channel, Counts, Socket
 from .wire import BINARY, TEXT
 from .world import World
 
+LOG_KEPT = 20_000
+"""What clients did, for the judge: openings, subscriptions, ends."""
 RESEND_KEPT = 2000
 """Messages remembered per venue, for the fault `resend`."""
 RouteKey = tuple[type[Happening], str, tuple[int, int]]
@@ -54,6 +56,7 @@ class VenueSim:
         self._ledger = ledger
         self._faults = faults
         self._routes: dict[RouteKey, list[Channel]] = {}
+        self.log: deque[tuple[int, int, str, str]] = deque(maxlen=LOG_KEPT)  # time, socket, what, topic
         self._recent: deque[tuple[str, Message]] = deque(maxlen=RESEND_KEPT)
         self._stale = world.frozen_copy()
         self._weight = 0
@@ -67,10 +70,12 @@ class VenueSim:
     def attach(self, socket: Socket, now_ns: int) -> None:
         self.sockets[socket.number] = socket
         self.counts.sockets += 1
+        self.log.append((now_ns, socket.number, "open", ""))
         self.perform(socket, socket.peer.greet(now_ns), now_ns)
 
-    def detach(self, socket: Socket) -> None:
-        self.sockets.pop(socket.number, None)
+    def detach(self, socket: Socket, now_ns: int) -> None:
+        if self.sockets.pop(socket.number, None) is not None:
+            self.log.append((now_ns, socket.number, "end", ""))
         for topic in list(socket.topics):
             self._unsubscribe(socket, topic)
 
@@ -104,6 +109,7 @@ class VenueSim:
                 case Subscribe(topic):
                     self._subscribe(socket, topic, now_ns)
                 case Unsubscribe(topic):
+                    self.log.append((now_ns, socket.number, "unsubscribe", topic))
                     self._unsubscribe(socket, topic)
                 case Close(code, reason):
                     socket.close(code, reason)
@@ -123,6 +129,7 @@ class VenueSim:
         else:
             self._flush_depth(channel, now_ns)
         socket.topics[topic] = None
+        self.log.append((now_ns, socket.number, "subscribe", topic))
         channel.sockets[socket.number] = socket
         for message in channel.stream.welcome(now_ns):
             self._deliver(channel, message, now_ns, only=socket)

@@ -72,6 +72,10 @@ class ShardClient:
         """
         self._request(statement, body, settings)
 
+    def execute(self, statement: str) -> None:
+        """Run a statement that gives nothing back. Raises: ServerError, Unreachable."""
+        self._request("", statement.encode(), {})
+
     def query(self, statement: str, parameters: Mapping[str, str]) -> list[dict[str, Any]]:
         """Rows of a SELECT with bound parameters. Raises: ServerError, Unreachable."""
         bound = {f"param_{name}": value for name, value in parameters.items()}
@@ -85,7 +89,8 @@ class ShardClient:
             self._connection = None
 
     def _request(self, statement: str, body: bytes, parameters: Mapping[str, str]) -> bytes:
-        path = "/?" + urlencode({"query": statement, "wait_end_of_query": "1", **parameters}, quote_via=quote)
+        named = {"query": statement} if statement else {}  # else the body is the statement, which may be long
+        path = "/?" + urlencode({**named, "wait_end_of_query": "1", **parameters}, quote_via=quote)
         try:
             status, code, answer = self._exchange(path, body)
         except (OSError, http.client.HTTPException) as e:

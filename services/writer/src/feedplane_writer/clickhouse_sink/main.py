@@ -20,10 +20,12 @@ from ..config import ClickHouseConfig
 from ..feeds import add_counts
 from ..journals import origin_of
 from ..runtime import Runtime
+from ..words import Trouble, backlog_word, store_word
 from .cursor import SinkCursor
 from .cut import Limits
 from .http import ShardClient
 from .pipe import Pipe, count_ahead
+from .schema import schema_step
 from .sender import Sender
 from .tables import FEED_OF_TABLE
 from .telemetry import Telemetry
@@ -99,11 +101,13 @@ class ClickHouseSink:
         """Why shards cannot store, one entry for each that cannot."""
         return [f"shard {w.shard}: {w.waiting}" for w in self.workers if w.waiting is not None]
 
-    def wrong_schema(self) -> str | None:
-        """A readiness check: only what somebody must mend. A store that is away is no reason to restart or to hold
-        back a pod."""
-        reasons = [f"shard {w.shard}: {w.waiting}" for w in self.workers if w.is_schema_wrong]
-        return "; ".join(reasons) or None
+    def trouble(self) -> Trouble | None:
+        """Of the shard that has been in trouble longest."""
+        return max((t for w in self.workers if (t := w.trouble()) is not None), default=None)
+
+    def committed_ns(self) -> int:
+        """When a store took something last; 0 before."""
+        return max(worker.committed_ns for worker in self.workers)
 
     def not_served(self) -> str | None:
         """A readiness check: journals that another writer holds, or that cannot be read."""
@@ -153,6 +157,7 @@ class ClickHouseSink:
             self.telemetry,
             config.in_flight_bytes,
             heartbeat,
+            **({"prepare": schema_step(config.database, config.cluster, shard)} if config.apply_schema else {}),
         )
 
     def _open(self, path: Path) -> None:
@@ -244,6 +249,8 @@ def status_of(sink: ClickHouseSink, now_ns: int) -> dict[str, Any]:
         "accounts": _merged(accounts),
         "stored": stored,
         "journals": journals,
+        "store": store_word(sink.trouble(), sink.committed_ns()),
+        "backlog": backlog_word(journals),
         "waiting": sink.waiting(),
     }
 
@@ -282,7 +289,7 @@ async def run(runtime: Runtime) -> int:
     telemetry.watch(sink.journals, lambda: lag_by_exchange(sink))
     for number, heartbeat in enumerate(sink.heartbeats):
         runtime.health.add_liveness(f"shard-{number}", heartbeat.check)
-    runtime.health.add_readiness("schema", sink.wrong_schema)
+    runtime.health.add_note("store", lambda: "; ".join(sink.waiting()) or None)
     runtime.health.add_readiness("journals", sink.not_served)
     runtime.set_status(lambda: status_of(sink, time_ns()))
     sink.start()

@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
+from feedplane_core.errors import UsageError
 from feedplane_ops.backoff import Backoff
 from feedplane_ops.logging import Sampler
 
+from ..words import Trouble
 from .codes import Verdict, verdict
 from .cut import Slice, decoded, encoded, json_rows
 from .http import ServerError, ShardClient, Unreachable
@@ -91,11 +93,40 @@ class Sender:
         self._sampler = Sampler(3)
         self.waiting: str | None = None
         """Why nothing can be stored now: `schema: ...` or `store: ...`; None while all is well."""
+        self._failing_since_ns = 0
+        self._failing_code = ""
 
     @property
     def is_schema_wrong(self) -> bool:
         """Whether it waits for a table to be made or migrated."""
         return self.waiting is not None and self.waiting.startswith("schema")
+
+    def trouble(self) -> Trouble | None:
+        """Since when nothing can be stored, and why."""
+        why = self.waiting
+        if why is None:
+            return None
+        code = "schema" if self.is_schema_wrong else self._failing_code
+        return Trouble(self._clock_ns() - self._failing_since_ns, code, why)
+
+    def prepare(self, step: Callable[[ShardClient], None]) -> None:
+        """Repeat `step`, which makes the store ready for inserts, until the store has taken all of it.
+
+        Raises: Stopped.
+        """
+        while True:
+            try:
+                step(self._client)
+            except Unreachable as e:
+                self._wait(e.kind, f"store: {self._client.endpoint}: {e}", "schema")
+            except ServerError as e:
+                whose = "schema" if verdict(e.code) in (Verdict.SCHEMA, Verdict.REJECT) else "store"
+                self._wait(str(e.code), f"{whose}: tables cannot be brought forward: {str(e)[:200]}", "schema")
+            except UsageError as e:  # of another layout, or changed by hand: for somebody to mend
+                self._wait("schema", f"schema: {e}", "schema")
+            else:
+                self._recovered()
+                return
 
     def deliver(self, piece: Slice, token: str, settings: Mapping[str, str]) -> Delivered:
         """Store every row of `piece` that the store takes; returns when all of them are stored or refused.
@@ -160,6 +191,9 @@ class Sender:
     def _wait(self, reason: str, why: str, table: str) -> None:
         if self.waiting is None or self._sampler.allow(reason):
             logger.warning("insert failed", extra={"error_code": reason, "table": table, "detail": why})
+        if self.waiting is None:
+            self._failing_since_ns = self._clock_ns()
+        self._failing_code = reason
         self.waiting = why
         self._observer.retried(reason)
         if self._pause(self._backoff.next_delay_ns()):

@@ -8,7 +8,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from time import monotonic_ns, sleep
+from time import monotonic_ns, sleep, time_ns
 from typing import Final
 
 from feedplane_core.errors import JournalError
@@ -17,6 +17,7 @@ from feedplane_ops.health import Heartbeat
 
 from ..feeds import Counts, add_counts
 from ..hooks import Stage, reached
+from ..words import Trouble
 from .cursor import Settled
 from .cut import Cut, Slice
 from .pipe import Pipe, Round
@@ -49,8 +50,13 @@ class ShardWorker:
         records: Records,
         in_flight_bytes: int,
         heartbeat: Heartbeat,
+        prepare: Callable[[Sender], None] = lambda sender: None,
     ) -> None:
+        """`prepare` is run before the first insert, in the worker's thread."""
         self.shard = shard
+        self.committed_ns = 0
+        """Wall clock of the last round that the store took."""
+        self._prepare = prepare
         self.error: Exception | None = None
         self.abandoned: dict[Path, str] = {}
         """Journals that cannot be read any more, and why."""
@@ -90,12 +96,13 @@ class ShardWorker:
         """Why nothing can be stored now; None while all is well."""
         return self._sender.waiting
 
-    @property
-    def is_schema_wrong(self) -> bool:
-        return self._sender.is_schema_wrong
+    def trouble(self) -> Trouble | None:
+        """As `waiting`, with its age and code."""
+        return self._sender.trouble()
 
     def _guarded(self) -> None:
         try:
+            self._prepare(self._sender)
             self._run()
         except Stopped:
             logger.info("stopped before the journals were empty", extra={"shard": self.shard})
@@ -150,6 +157,8 @@ class ShardWorker:
             if delivered.poison:
                 self._keep(pipe, planned.token(piece), piece, delivered.poison)
         self._keep_refused(pipe, planned)
+        if planned.cut.slices:
+            self.committed_ns = time_ns()
         settled = outcome.settled()
         reached(Stage.AFTER_COMMIT)
         pipe.cursor.settle(self.shard, planned.record.end, settled)

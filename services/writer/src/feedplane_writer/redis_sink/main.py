@@ -7,7 +7,7 @@ import logging
 import ssl
 from pathlib import Path
 from time import monotonic_ns
-from typing import Final
+from typing import Any, Final
 
 from feedplane_core.errors import JournalLocked, UsageError
 from feedplane_core.names import NS_PER_MS, NS_PER_S
@@ -32,7 +32,7 @@ POLL_S: Final = 0.002
 _SAVE_EVERY_NS: Final = NS_PER_S
 _SETTLE_EVERY_NS: Final = 100 * NS_PER_MS
 _LOOK_EVERY_NS: Final = NS_PER_S  # for new journals, and for silence
-_UNREADY_AFTER_NS: Final = 5 * NS_PER_S
+_TOLD_AFTER_NS: Final = 5 * NS_PER_S
 _BLOCKED_NS: Final = 15 * NS_PER_S
 
 
@@ -81,10 +81,8 @@ class RedisWriter:
         self._due_ns = {"look": 0, "save": 0, "settle": 0}
         self.measures.observe(self.store)
         runtime.health.add_liveness("tail", self._heartbeat.check)
-        runtime.health.add_readiness("redis", self._store_check)
-        runtime.set_status(
-            lambda: status_of(self.tails.values(), len(self.keyspace), self.store.trouble(monotonic_ns()))
-        )
+        runtime.health.add_note("store", self._store_note)
+        runtime.set_status(self._status)
 
     async def start(self) -> None:
         await self.store.start()
@@ -122,9 +120,13 @@ class RedisWriter:
         for tail in self.tails.values():
             tail.close()
 
-    def _store_check(self) -> str | None:
+    def _status(self) -> dict[str, Any]:
         trouble = self.store.trouble(monotonic_ns())
-        if trouble is None or trouble[0] < _UNREADY_AFTER_NS:
+        return status_of(self.tails.values(), len(self.keyspace), trouble, self.measures.committed_ns)
+
+    def _store_note(self) -> str | None:
+        trouble = self.store.trouble(monotonic_ns())
+        if trouble is None or trouble[0] < _TOLD_AFTER_NS:
             return None
         age_s = trouble[0] / NS_PER_S
         gone = ", keys have expired" if trouble[0] > self._config.ttl_ns else ""

@@ -21,6 +21,8 @@ class Measures:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self.committed_ns = 0
+        """When Redis took something last; 0 before."""
         self.freshness = metrics.latency(
             "redis_freshness_seconds", "From receipt of a message to Redis having it.", ["feed"]
         )
@@ -71,6 +73,7 @@ class Measures:
 
     def on_pipeline(self, commands: int, took_ns: int) -> None:
         """One pipeline is answered."""
+        self.committed_ns = time_ns()
         self._sizes.record(commands)
         self._pipeline.record(took_ns)
 

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from time import time_ns
 from typing import Any
 
-from feedplane_core.names import NS_PER_S
-
+from ..words import Trouble, backlog_word, store_word
 from .tail import JournalTail
 
 
-def status_of(tails: Iterable[JournalTail], keys: int, trouble: tuple[int, str] | None) -> dict[str, Any]:
+def status_of(
+    tails: Iterable[JournalTail], keys: int, trouble: tuple[int, str] | None, committed_ns: int
+) -> dict[str, Any]:
     """`accounts` add up the journals of an exchange; `trouble` is (ns since it began, reason)."""
     accounts: dict[tuple[str, str], dict[str, Any]] = {}
     journals = []
@@ -24,8 +25,14 @@ def status_of(tails: Iterable[JournalTail], keys: int, trouble: tuple[int, str] 
         "accounts": [accounts[name] for name in sorted(accounts)],
         "journals": journals,
         "keys": keys,
-        "trouble": None if trouble is None else {"for_s": trouble[0] / NS_PER_S, "reason": trouble[1]},
+        "store": store_word(None if trouble is None else _trouble(*trouble), committed_ns),
+        "backlog": backlog_word(journals),
     }
+
+
+def _trouble(for_ns: int, reason: str) -> Trouble:
+    """Answers of a server are named by their codes (`OOM`, `MOVED, READONLY`); anything else is a connection that fails."""
+    return Trouble(for_ns, reason if reason.isupper() else "unreachable", reason)
 
 
 def lag_ns(tail: JournalTail, now_ns: int) -> int:

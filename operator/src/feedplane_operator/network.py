@@ -14,7 +14,7 @@ from feedplane_feedset.render import Pod
 
 from feedplane_operator.naming import Namer
 from feedplane_operator.pods import COLLECTOR_PORT, PORT_NAMES, WRITER_PORTS, service_account
-from feedplane_operator.surroundings import Object
+from feedplane_operator.surroundings import Network, Object
 
 VENUE_PORTS: Final = (443, 8443)  # 8443: OKX's sockets
 _PRIVATE_IPV6: Final = [
@@ -71,7 +71,6 @@ def _metrics_ports(pods: tuple[Pod, ...]) -> list[int]:
 
 def _policy(namer: Namer, pods: tuple[Pod, ...]) -> Object:
     network = namer.surroundings.network
-    metrics_peers = list(network.metrics_peers) or [{"namespaceSelector": {}}]
     egress = [_dns(), _venues(network.private_ranges), *_addresses(namer, pods)]
     if network.egress_peers:
         egress.append({"to": list(network.egress_peers)})
@@ -82,10 +81,21 @@ def _policy(namer: Namer, pods: tuple[Pod, ...]) -> Object:
         "spec": {
             "podSelector": {"matchLabels": namer.selector()},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": metrics_peers, "ports": [_port(port) for port in _metrics_ports(pods)]}],
+            "ingress": [{"from": _readers(network), "ports": [_port(port) for port in _metrics_ports(pods)]}],
             "egress": egress,
         },
     }
+
+
+def _readers(network: Network) -> list[Object]:
+    """Who may read metrics and health: those that are named and the operator, which judges rollouts by them."""
+    if not network.metrics_peers:
+        return [{"namespaceSelector": {}}]
+    if network.operator_namespace is None:
+        return list(network.metrics_peers)
+    labels = {"app.kubernetes.io/part-of": "feedplane", "app.kubernetes.io/component": "operator"}
+    operator = _namespace(network.operator_namespace) | {"podSelector": {"matchLabels": labels}}
+    return [operator, *network.metrics_peers]
 
 
 def _port(port: int, protocol: str = "TCP") -> Object:
@@ -149,17 +159,20 @@ def _rules(host: str, port: int, namespace: str) -> Iterator[Object]:
         return
     labels = host.rstrip(".").split(".")
     yield from ({"to": [_namespace(name)]} for name in _namespaces(labels, namespace))
-    if len(labels) > 1 and "svc" not in labels[2:]:
+    if len(labels) > 1 and not _is_service(labels):
         yield {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}], "ports": [_port(port)]}
 
 
 def _namespaces(labels: list[str], own: str) -> list[str]:
-    """Namespaces that a name may mean: `redis`, `redis-0.redis`, `redis.stores`, `redis-0.redis.stores`, `...svc`."""
-    if "svc" in labels[2:]:
+    """Namespaces that a name may mean: `redis`; `redis-0.redis` or `redis.stores`; `...stores.svc.cluster.local`."""
+    if _is_service(labels):
         return [labels[labels.index("svc", 2) - 1]]
-    if len(labels) == 1:
-        return [own]
-    return [own, labels[-1]] if len(labels) == 2 else labels[-1:]
+    return [[], [own], [own, labels[-1]]][len(labels)] if len(labels) <= 2 else []
+
+
+def _is_service(labels: list[str]) -> bool:
+    """`<service>.<namespace>.svc`, or below it a pod of a StatefulSet, with or without the cluster's domain."""
+    return "svc" in labels[2:]
 
 
 def _namespace(name: str) -> Object:

@@ -101,6 +101,7 @@ class OperatorSettings(ServiceSettings):
             default_sinks=self.default_sinks,
             network=Network(
                 is_enforced=self.network_policy,
+                operator_namespace=self.namespace,
                 private_ranges=self.private_ranges,
                 metrics_peers=self.metrics_peers,
                 egress_peers=self.egress_peers,

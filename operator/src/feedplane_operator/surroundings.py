@@ -46,6 +46,7 @@ class Network:
 
     is_enforced: bool = True
     private_ranges: tuple[str, ...] = PRIVATE_RANGES  # IPv4 that port 443 of venues is never looked for in
+    operator_namespace: str | None = None  # whose operator asks pods how they are, whoever else may
     metrics_peers: tuple[Object, ...] = ()  # NetworkPolicyPeers that may read metrics; none: every pod of the cluster
     egress_peers: tuple[Object, ...] = ()  # NetworkPolicyPeers reached on every port, such as nodes of a Redis Cluster
 

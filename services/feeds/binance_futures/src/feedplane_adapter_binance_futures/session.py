@@ -67,6 +67,7 @@ class Session:
 
         self._builds: dict[str, tuple[type, Build]] = {
             "aggTrade": (trades.AggTrade, trades.decode_stream_trade),
+            "trade": (trades.SingleTrade, trades.decode_single),
             "bookTicker": (quotes.BookTicker, quotes.decode_quote),
             "depthUpdate": (book.DepthUpdate, book.decode_diff),
             "kline": (klines.KlineUpdate, klines.decode_kline),
@@ -149,7 +150,7 @@ class Session:
 
     def _stream_route(self, kind: str) -> Route:
         head, _, speed = kind.partition("@")
-        if head in ("aggTrade", "bookTicker", "forceOrder") and not speed:
+        if head in ("aggTrade", "trade", "bookTicker", "forceOrder") and not speed:
             return self._route(head, head)
         if head == "depth":
             return self._route("depthUpdate", "depth")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from feedplane_core.decimals import non_negative, positive
+from feedplane_core.decimals import non_negative
 from feedplane_core.events import TopOfBook
 from feedplane_core.names import MarketType
 
@@ -25,7 +25,7 @@ class BookTickerData(msgspec.Struct, gc=False):
 
 
 def decode_book_ticker(data: BookTickerData, recv_ns: int) -> TopOfBook:
-    """`u` is of the same id space as the depth updates. A quote with an empty side is refused: it is no two-sided top.
+    """`u` is of the same id space as the depth updates. An empty side has price and size 0.
 
     Source: WebSocket Streams, "Individual Symbol Book Ticker Streams", read 2026-11-20.
     """
@@ -35,9 +35,9 @@ def decode_book_ticker(data: BookTickerData, recv_ns: int) -> TopOfBook:
         instrument=data.s,
         ts_event_ns=None,
         ts_recv_ns=recv_ns,
-        bid_price=positive(data.b, CHANNEL, "bid_price"),
+        bid_price=non_negative(data.b, CHANNEL, "bid_price"),
         bid_qty=non_negative(data.B, CHANNEL, "bid_qty"),
-        ask_price=positive(data.a, CHANNEL, "ask_price"),
+        ask_price=non_negative(data.a, CHANNEL, "ask_price"),
         ask_qty=non_negative(data.A, CHANNEL, "ask_qty"),
         seq=data.u,
     )

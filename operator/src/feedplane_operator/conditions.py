@@ -40,6 +40,7 @@ class Reason(StrEnum):
     TERMINATING = "Terminating"
     VALID = "Valid"
     INVALID = "Invalid"
+    OBJECTS_REFUSED = "ObjectsRefused"
     ROLLOUT_COMPLETE = "RolloutComplete"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     HEALTHY = "Healthy"
@@ -55,6 +56,7 @@ MEANINGS: Final[Mapping[ConditionType, tuple[tuple[str, Reason, str], ...]]] = {
         ("True", Reason.ALL_COLLECTORS_READY, "All that is wanted is rolled out, streams, and is taken by the sinks."),
         ("False", Reason.TERMINATING, "The FeedSet is being deleted; writers drain what is left."),
         ("False", Reason.NOT_ACCEPTED, "The newest spec is refused (see Accepted); the last good one keeps running."),
+        ("False", Reason.OBJECTS_REFUSED, "The newest spec is not applied in full (see Progressing)."),
         ("False", Reason.COLLECTORS_FAILING, "A pod does not run: image, secret, node, crash. The message names it."),
         ("False", Reason.ROLLOUT_HELD, "The newest spec waits for a sink to take data again."),
         ("False", Reason.PAUSED, "Paused, and what runs is not what the spec says."),
@@ -74,6 +76,11 @@ MEANINGS: Final[Mapping[ConditionType, tuple[tuple[str, Reason, str], ...]]] = {
         ("True", Reason.ROLLING_OUT, "Pods are being started or replaced, one collector of an exchange at a time."),
         ("True", Reason.SYMBOLS_CHANGING, "Running collectors are taking up other symbols; no pod is replaced."),
         ("True", Reason.TERMINATING, "The FeedSet is being deleted."),
+        (
+            "False",
+            Reason.OBJECTS_REFUSED,
+            "The API server refuses an object, or its name is taken by one that is not the FeedSet's.",
+        ),
         ("False", Reason.ROLLOUT_COMPLETE, "Every pod runs the newest settings."),
         (
             "False",

@@ -1,6 +1,6 @@
 """The end of a FeedSet: its pods stop, its writers drain, and then it may go, at the latest when its time is up.
 
-Where the time is up comes from the FeedSet's own deletion timestamp, so an operator that is started anew in the middle
+When the time is up comes from the FeedSet's own deletion timestamp, so an operator that is started anew in the middle
 neither waits again nor gives less.
 """
 
@@ -12,12 +12,14 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
+from feedplane_operator import status
 from feedplane_operator.applying import Applier
-from feedplane_operator.errors import Conflict
+from feedplane_operator.errors import Conflict, NotFound
 from feedplane_operator.events import Events
 from feedplane_operator.kinds import DEPLOYMENT, POD, owner_uid
 from feedplane_operator.store import FeedSetKey, Store
 from feedplane_operator.surroundings import Object
+from feedplane_operator.telling import Teller
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,7 @@ STOP_S: Final = 30
 """Beside the drain: for the collector to stop, the kubelet to end what does not, and the deletion to be seen."""
 _DRAIN_S: Final = 90  # of a FeedSet so broken that it does not say
 _MAX_TOLD: Final = 3
+_NS_PER_S: Final = 1_000_000_000
 
 
 class Farewell:
@@ -35,12 +38,14 @@ class Farewell:
         self,
         applier: Applier,
         store: Store,
+        teller: Teller,
         events: Events,
         clock: Callable[[], int],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._applier = applier
         self._store = store
+        self._teller = teller
         self._events = events
         self._clock = clock
         self._sleep = sleep
@@ -51,19 +56,19 @@ class Farewell:
         Raises:
             ApiError: the API server does not do it now; call again.
         """
-        metadata = feedset["metadata"]
-        key = (metadata["namespace"], metadata["name"])
+        key = (feedset["metadata"]["namespace"], feedset["metadata"]["name"])
         deadline_ns = deadline_of(feedset)
         last_words: dict[str, str] = {}
         while True:
-            await self._stop(key, metadata["uid"])
-            left = self._left(key, metadata["uid"])
-            last_words |= {pod["metadata"]["name"]: text for pod in left if (text := undrained(pod))}
+            await self._stop(key, feedset["metadata"]["uid"])
+            left = self._left(key, feedset["metadata"]["uid"])
+            last_words |= {pod["metadata"]["name"]: text for pod in left if (text := last_words_of(pod))}
             if not left:
                 break
             if self._clock() >= deadline_ns:
                 await self._overrun(feedset, left, last_words)
                 return
+            feedset = await self._tell(feedset, left)
             await self._sleep(LOOK_S)
         logger.info("feedset ended", extra={"feedset": key[1], "namespace": key[0]})
 
@@ -84,11 +89,24 @@ class Farewell:
             if kind == POD.kind or (kind == DEPLOYMENT.kind and owner_uid(obj) == uid)
         ]
 
+    async def _tell(self, feedset: Object, left: list[Object]) -> Object:
+        """`kubectl get` says what is waited for."""
+        generation = int(feedset["metadata"].get("generation", 0))
+        outcome = status.render_ending(
+            feedset.get("status") or {},
+            f"waiting for {_names(left)}",
+            generation=generation,
+            now_ns=self._clock(),
+        )
+        try:
+            return await self._teller.tell(feedset, outcome)
+        except (Conflict, NotFound):
+            return feedset
+
     async def _overrun(self, feedset: Object, left: list[Object], last_words: dict[str, str]) -> None:
-        names = ", ".join(obj["metadata"]["name"] for obj in left if obj["kind"] == POD.kind) or "no pod"
         told = "; ".join(f"{pod}: {text}" for pod, text in list(last_words.items())[:_MAX_TOLD])
-        message = f"not drained in time; left: {names}" + (f"; {told}" if told else "")
-        logger.error("drain took too long", extra={"feedset": feedset["metadata"]["name"], "left": names})
+        message = f"not drained in time; left: {_names(left)}" + (f"; {told}" if told else "")
+        logger.error("drain took too long", extra={"feedset": feedset["metadata"]["name"], "left": _names(left)})
         await self._events.post(feedset, "Warning", "DrainTimeout", message)
 
 
@@ -96,14 +114,19 @@ def deadline_of(feedset: Object) -> int:
     """When the FeedSet is let go whatever is left, in ns since the epoch."""
     begun = datetime.fromisoformat(feedset["metadata"]["deletionTimestamp"])
     rollout = (feedset.get("spec") or {}).get("rollout") or {}
-    return (int(begun.timestamp()) + int(rollout.get("drainSeconds", _DRAIN_S)) + STOP_S) * 1_000_000_000
+    return (int(begun.timestamp()) + int(rollout.get("drainSeconds", _DRAIN_S)) + STOP_S) * _NS_PER_S
 
 
-def undrained(pod: Object) -> str:
-    """What writers said when they ended about what they could not store; empty when there is nothing to tell."""
-    status = pod.get("status") or {}
+def last_words_of(pod: Object) -> str:
+    """What its containers left as their termination message, such as what a writer could not store."""
+    stated = pod.get("status") or {}
     ended = [
         (each.get("state") or {}).get("terminated") or {}
-        for each in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
+        for each in (*(stated.get("initContainerStatuses") or ()), *(stated.get("containerStatuses") or ()))
     ]
     return " ".join(str(each["message"]).strip() for each in ended if each.get("message"))[:300]
+
+
+def _names(left: list[Object]) -> str:
+    pods = [obj["metadata"]["name"] for obj in left if obj["kind"] == POD.kind]
+    return ", ".join(pods) or "its Deployments to go"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
-from feedplane_ops.metrics import LatencyFamily, Level, Metrics, Tally
+from feedplane_ops.metrics import LatencyFamily, Metrics, Tally
 
-from feedplane_operator.store import Store
+from feedplane_operator.conditions import ConditionType, previous_condition
+from feedplane_operator.store import FeedSetKey, Store
 
 
 class Instruments:
@@ -24,9 +27,21 @@ class Instruments:
         self.writes: Tally = metrics.counter(
             "writes_total", "Objects applied, patched or deleted, by kind and why.", ["kind", "reason"]
         )
-        self.events: Tally = metrics.counter("events_total", "Events posted, by reason.", ["reason"])
-        self.feedsets: Level = metrics.gauge("feedsets", "FeedSets, by the status of their Ready condition.", ["ready"])
-        self.held: Level = metrics.gauge("held_rollouts", "FeedSets whose rollout is held, by reason.", ["reason"])
+        self._standing: dict[FeedSetKey, tuple[str, str]] = {}
+        metrics.observe_gauge("feedsets", "FeedSets, by their Ready condition.", ["ready"], lambda: self._counted(0))
+        metrics.observe_gauge(
+            "rollouts", "FeedSets, by the reason of their Progressing condition.", ["reason"], lambda: self._counted(1)
+        )
+
+    def stand(self, feedset: FeedSetKey, status: Mapping[str, Any]) -> None:
+        """Note how a FeedSet stands."""
+        ready = previous_condition(status, ConditionType.READY).get("status", "Unknown")
+        progressing = previous_condition(status, ConditionType.PROGRESSING)
+        self._standing[feedset] = (ready, progressing.get("reason", "Unknown"))
+
+    def forget(self, feedset: FeedSetKey) -> None:
+        """The FeedSet is gone."""
+        self._standing.pop(feedset, None)
 
     def watch_store(self, store: Store) -> None:
         """Count what is held of each kind at scrape time."""
@@ -36,10 +51,6 @@ class Instruments:
         """One call to the API server."""
         self.api_calls.add((verb, code))
 
-    def put_levels(self, ready: Mapping[str, int], held: Mapping[str, int]) -> None:
-        """Replace the counts of FeedSets by condition; a reason that is over goes back to 0."""
-        for level, counts in ((self.feedsets, ready), (self.held, held)):
-            for labels in list(level):
-                level.put(labels, counts.get(labels[0], 0))
-            for label, count in counts.items():
-                level.put((label,), count)
+    def _counted(self, part: int) -> dict[tuple[str, ...], float]:
+        counts = Counter(standing[part] for standing in self._standing.copy().values())
+        return {(label,): count for label, count in counts.items()}

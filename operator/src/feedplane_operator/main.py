@@ -31,9 +31,10 @@ from feedplane_operator.kinds import FEEDSET, WATCHED
 from feedplane_operator.naming import MANAGED_BY
 from feedplane_operator.orphans import sweep
 from feedplane_operator.pods import COLLECTOR_PORT, WRITER_PORTS
-from feedplane_operator.reconcile import Reconciler
+from feedplane_operator.reconcile import Parts, Reconciler
 from feedplane_operator.settings import OperatorSettings
 from feedplane_operator.store import Store
+from feedplane_operator.telling import Teller
 from feedplane_operator.venues import known_exchanges
 from feedplane_operator.words import Listener
 
@@ -86,23 +87,26 @@ class _Operator:
         self._api = Api(connection.server, to_server)
         self._store = Store()
         self._applier = Applier(self._api, self._store, instruments)
-        reconciler = Reconciler(
-            self._api,
-            self._store,
-            self._applier,
-            Listener(to_pods, STATUS_PORTS),
-            instruments,
-            known_exchanges(),
-            settings.surroundings(),
-            time_ns,
+        events = Events(self._api, settings.instance, time_ns)
+        teller = Teller(self._api, events)
+        parts = Parts(
+            api=self._api,
+            store=self._store,
+            applier=self._applier,
+            listener=Listener(to_pods, STATUS_PORTS),
+            teller=teller,
+            instruments=instruments,
+            known=known_exchanges(),
+            surroundings=settings.surroundings(),
+            clock=time_ns,
         )
+        reconciler = Reconciler(parts)
         self._fleet = Fleet(reconciler.run, reconciler.forget)
         self._store.on_change = self._fleet.wake
-        events = Events(self._api, settings.instance, time_ns)
         self._ready = asyncio.Event()
         self._registry = register(
             self._fleet,
-            Farewell(self._applier, self._store, events, time_ns),
+            Farewell(self._applier, self._store, teller, events, time_ns),
             login(connection, instruments.count_call, AGENT),
         )
         self._informers = [

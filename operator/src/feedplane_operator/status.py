@@ -4,7 +4,7 @@ but those of transitions: an idle FeedSet is never written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,12 +55,15 @@ def render_status(
     *,
     generation: int,
     now_ns: int,
+    refused: Sequence[str] = (),
 ) -> Outcome:
-    """`previous` is the status as it stands, empty at first; equal looks give an equal status."""
+    """`previous` is the status as it stands, empty at first; equal looks give an equal status. `refused` tells of
+    objects that could not be applied.
+    """
     views = render_views(desired, decision, observed, health)
     verdicts = {
         ConditionType.ACCEPTED: _accepted(views),
-        ConditionType.PROGRESSING: _progressing(views, decision),
+        ConditionType.PROGRESSING: _progressing(views, decision, refused),
         ConditionType.SINKS_HEALTHY: _sinks_healthy(desired, health),
         ConditionType.DEGRADED: _degraded(views, health, previous),
     }
@@ -138,9 +141,11 @@ def _accepted(views: list[View]) -> Verdict:
     return Verdict("False", Reason.SYMBOLS_REFUSED, _few(refused)) if refused else Verdict("True", Reason.VALID)
 
 
-def _progressing(views: list[View], decision: Decision) -> Verdict:
+def _progressing(views: list[View], decision: Decision, refused: Sequence[str]) -> Verdict:
     if decision.is_paused:
         return Verdict("False", Reason.PAUSED, "nothing is applied")
+    if refused:
+        return Verdict("False", Reason.OBJECTS_REFUSED, _few(refused))
     if decision.held:
         held = [f"{name} ({why})" for name, why in sorted(decision.held.items())]
         return Verdict("False", Reason.SINK_UNHEALTHY, f"held: {_few(held)}")
@@ -209,6 +214,7 @@ def _ready(views: list[View], decision: Decision, others: Mapping[ConditionType,
     ]
     silent = [f"{view.base}: {view.venue_trouble}" for view in views if view.venue_trouble]
     obstacles = [
+        (Reason.OBJECTS_REFUSED, [progressing.message] if progressing.reason is Reason.OBJECTS_REFUSED else []),
         (Reason.COLLECTORS_FAILING, problems),
         (Reason.ROLLOUT_HELD, [progressing.message] if decision.held else []),
         (Reason.PAUSED, [view.base for view in views if decision.is_paused and not view.is_complete]),
@@ -263,6 +269,7 @@ _ARRIVALS: Mapping[tuple[ConditionType, Reason], tuple[EventType, str]] = {
     (ConditionType.PROGRESSING, Reason.ROLLOUT_COMPLETE): ("Normal", "RolloutComplete"),
     (ConditionType.PROGRESSING, Reason.SINK_UNHEALTHY): ("Warning", "RolloutHeld"),
     (ConditionType.PROGRESSING, Reason.DEADLINE_EXCEEDED): ("Warning", "RolloutStuck"),
+    (ConditionType.PROGRESSING, Reason.OBJECTS_REFUSED): ("Warning", "ObjectsRefused"),
     (ConditionType.PROGRESSING, Reason.PAUSED): ("Normal", "Paused"),
     (ConditionType.ACCEPTED, Reason.INVALID): ("Warning", "ConfigRejected"),
     (ConditionType.ACCEPTED, Reason.SYMBOLS_REFUSED): ("Warning", "SymbolsRefused"),

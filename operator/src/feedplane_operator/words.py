@@ -13,10 +13,8 @@ from typing import Any, Final
 
 import aiohttp
 
+from feedplane_operator.observed import Words
 from feedplane_operator.surroundings import Object
-
-Words = dict[str, dict[str, Any]]
-"""Of one pod: container name -> what it said; silent containers are absent."""
 
 TIMEOUT_S: Final = 2.0
 MAX_BYTES: Final = 1 << 20

@@ -19,7 +19,7 @@ KIND := v0.30.0
 FILE ?= examples/quickstart.yaml
 
 .PHONY: help setup run test test-suite test-e2e test-again test-fast test-charts chart-tools conformance faults check format lint types generate bench fuzz record \
-	engine-up engine-down clean
+	engine-up engine-down cluster-up cluster-down test-k8s clean
 
 help: ## List every target with one line each
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
@@ -96,6 +96,15 @@ engine-up: setup ## Start a container engine of the suite's own, for those witho
 
 engine-down: setup ## Stop it
 	@$(BIN)/python -m feedplane_cluster engine stop
+
+cluster-up: setup ## Start a real one-node Kubernetes cluster, built here from Go modules (root, Debian; eight minutes the first time)
+	@$(BIN)/python -m feedplane_cluster start
+
+cluster-down: setup ## Stop it
+	@$(BIN)/python -m feedplane_cluster stop
+
+test-k8s: setup ## Tests on a real cluster: one that is started for them, or the one that FEEDPLANE_TEST_KUBECONFIG names
+	$(PYTEST) tests/k8s
 
 clean: ## Remove the environment, caches and local data
 	rm -rf $(VENV) build data .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,11 +13,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 READY_WITHIN_S = 60.0
-ENTRY = {"name": "binance-spot", "exchange": "binance_spot", "feeds": ["trades"], "symbols": {"include": ["BTCUSDT"]}}
+ENTRY: Mapping[str, object] = {
+    "name": "binance-spot",
+    "exchange": "binance_spot",
+    "feeds": ["trades"],
+    "symbols": {"include": ["BTCUSDT"]},
+}
 
 
 def fetch_readiness(operator: str) -> str:
@@ -34,7 +40,7 @@ def fetch_readiness(operator: str) -> str:
         time.sleep(1)
 
 
-def fetch_verdict(namespace: str, entry: dict[str, object]) -> tuple[int, str]:
+def fetch_verdict(namespace: str, entry: Mapping[str, object]) -> tuple[int, str]:
     """Status and message of the API server about a FeedSet with this entry, as a dry run."""
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
     host = f"[{host}]" if ":" in host else host
@@ -62,7 +68,7 @@ def main(operator: str, namespace: str) -> int:
     problems = [fetch_readiness(operator)]
     status, message = fetch_verdict(namespace, ENTRY)
     problems.append("" if status == 201 else f"a good FeedSet is refused with {status}: {message}")
-    status, message = fetch_verdict(namespace, ENTRY | {"exchange": "no_such_exchange"})
+    status, message = fetch_verdict(namespace, {**ENTRY, "exchange": "no_such_exchange"})
     is_refused = status == 422 and "spec.exchanges[0].exchange" in message
     problems.append("" if is_refused else f"a bad FeedSet is answered with {status}: {message}")
     for problem in filter(None, problems):

@@ -94,6 +94,7 @@ GENERATED: dict[str, Callable[[Sequence[str]], str]] = {
     "docs/venues.md": venues_text,
     "operator/crd/feedset.yaml": crd_text,
     "charts/feedset-crds/files/feedset.yaml": crd_text,
+    "charts/feedplane/files/operator-role.yaml": lambda exchanges: (ROOT / "operator/rbac/role.yaml").read_text(),
     "charts/feedset-crds/README.md": _chart_readme("feedset-crds"),
     "charts/feedplane/files/venue-endpoints.json": charts.venue_endpoints,
     "charts/feedplane/README.md": _chart_readme("feedplane"),

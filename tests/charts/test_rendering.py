@@ -255,7 +255,7 @@ def test_simulated_venues_replace_all_venues(everything: list[Object], monkeypat
 
 
 def test_rules_are_those_that_the_operator_asks_for(helm: Helm) -> None:
-    wanted = yaml.safe_load((CHARTS / "feedplane" / "files" / "operator-role.yaml").read_text())["rules"]
+    wanted = yaml.safe_load((ROOT / "operator" / "rbac" / "role.yaml").read_text())["rules"]
     (own,) = [one for one in kinds(helm.template(), "Role") if one["metadata"]["name"] == "feedplane"]
     cluster = kinds(helm.template(values={"watch": {"namespaces": ["*"]}}), "ClusterRole")
 

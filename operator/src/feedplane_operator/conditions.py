@@ -102,7 +102,7 @@ MEANINGS: Final[Mapping[ConditionType, tuple[tuple[str, Reason, str], ...]]] = {
     ),
     ConditionType.DEGRADED: (
         ("True", Reason.COLLECTORS_FAILING, "A pod does not run."),
-        ("True", Reason.COLLECTORS_MISSING, "Fewer collectors are ready than were before."),
+        ("True", Reason.COLLECTORS_MISSING, "Pods that had been rolled out are lost or not ready."),
         ("True", Reason.VENUE_SILENT, "An exchange has brought nothing for 30 s on some feeds."),
         ("True", Reason.SETTINGS_REJECTED, "A running collector cannot read its new symbols and keeps the last ones."),
         ("True", Reason.RECENT_GAPS, "Gaps were declared in the last 15 minutes."),

@@ -114,8 +114,8 @@ class Memory:
         if (trouble is not None) == is_bad:
             belief.doubted_since_ns = None
             return
-        if belief.doubted_since_ns is None:
-            belief.doubted_since_ns = now_ns if is_bad else since_ns
+        begun_ns = now_ns if is_bad else since_ns
+        belief.doubted_since_ns = min(begun_ns, now_ns if belief.doubted_since_ns is None else belief.doubted_since_ns)
         bad_after_ns, well_after_ns = patience
         if now_ns - belief.doubted_since_ns >= (well_after_ns if is_bad else bad_after_ns):
             self.beliefs[key] = _Belief(trouble)

@@ -35,6 +35,7 @@ class DeploymentState:
     available: int
     total: int  # pods of all templates
     is_seen: bool  # by its controller, in its newest generation
+    is_rolled_out: bool  # the newest template ran completely; pods may have been lost since
     is_paused: bool
     deadline_message: str | None  # set where a rollout made no progress in time
 
@@ -111,6 +112,8 @@ def _deployment(each: Object) -> DeploymentState:
     metadata, spec, status = each["metadata"], each.get("spec", {}), each.get("status", {})
     template = spec.get("template", {}).get("metadata", {})
     labels = metadata.get("labels") or {}
+    progress: Mapping[str, Any] = next((each for each in _conditions(status) if each.get("type") == "Progressing"), {})
+    is_seen = int(status.get("observedGeneration", 0)) >= int(metadata.get("generation", 0))
     return DeploymentState(
         name=metadata["name"],
         exchange=labels.get("feedplane.io/exchange", ""),
@@ -120,14 +123,11 @@ def _deployment(each: Object) -> DeploymentState:
         updated=int(status.get("updatedReplicas", 0)),
         available=int(status.get("availableReplicas", 0)),
         total=int(status.get("replicas", 0)),
-        is_seen=int(status.get("observedGeneration", 0)) >= int(metadata.get("generation", 0)),
+        is_seen=is_seen,
+        is_rolled_out=is_seen and progress.get("reason") == "NewReplicaSetAvailable",
         is_paused=bool(spec.get("paused", False)),
-        deadline_message=next((_told(each) for each in _conditions(status) if _is_past_deadline(each)), None),
+        deadline_message=_told(progress) if progress.get("reason") == "ProgressDeadlineExceeded" else None,
     )
-
-
-def _is_past_deadline(condition: Mapping[str, Any]) -> bool:
-    return condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded"
 
 
 def _pod(each: Object, words: Words) -> PodState:

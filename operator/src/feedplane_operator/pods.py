@@ -33,6 +33,9 @@ SPOOL_FOLDER: Final = "/var/lib/feedplane"
 SECRETS_FOLDER: Final = "/run/secrets/feedplane"
 TERMINATION_FILE: Final = "/dev/termination-log"
 
+_ZONE: Final = "topology.kubernetes.io/zone"
+_NODE: Final = "kubernetes.io/hostname"
+
 COLLECTOR_STOP_S: Final = 5
 """Time a collector gets to flush after SIGTERM, before its writers are told to drain."""
 STOP_MARGIN_S: Final = 10
@@ -103,15 +106,25 @@ def grace_seconds(feedset: FeedSet) -> int:
 
 
 def _placement(namer: Namer, parts: PodParts) -> Object:
-    """Soft spreading: a cluster with one node runs everything, one with zones survives the loss of one."""
+    """Soft rules: a cluster with one node runs everything, one with zones survives the loss of one. The same for one
+    and for two live copies, so that another copy replaces none.
+    """
     template = parts.feedset.spec.template
-    apart = parts.labels if parts.feedset.spec.replicas > 1 else {}  # live copies from one another, else all of them
-    selector = {"matchLabels": namer.selector({key: apart[key] for key in ("entry", "shard") if key in apart})}
+    all_pods = {"matchLabels": namer.selector()}
+    copies = {"matchLabels": namer.selector({key: parts.labels[key] for key in ("entry", "shard")})}
     placement: Object = {
         "topologySpreadConstraints": [
-            {"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": selector}
-            for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
-        ]
+            {"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": all_pods}
+            for key in (_ZONE, _NODE)
+        ],
+        "affinity": {
+            "podAntiAffinity": {
+                "preferredDuringSchedulingIgnoredDuringExecution": [
+                    {"weight": weight, "podAffinityTerm": {"topologyKey": key, "labelSelector": copies}}
+                    for weight, key in ((100, _NODE), (50, _ZONE))
+                ]
+            }
+        },
     }
     if template.priority_class_name:
         placement["priorityClassName"] = template.priority_class_name

@@ -137,6 +137,12 @@ def is_complete(collector: Collector, observed: Observed) -> bool:
     return not _behind(collector, observed) and all(state is not None and state.is_complete for state in states)
 
 
+def is_rolled_out(collector: Collector, observed: Observed) -> bool:
+    """Whether its newest template has once run completely; pods that were lost since are no rollout."""
+    states = [observed.deployments.get(name) for name in collector.deployments]
+    return not _behind(collector, observed) and all(state is not None and state.is_rolled_out for state in states)
+
+
 def _behind(collector: Collector, observed: Observed) -> list[str]:
     """Its Deployments that are there and have to replace or end pods. What is missing is made at once."""
     copies = collector.copies // len(collector.deployments)

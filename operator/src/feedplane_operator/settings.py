@@ -16,6 +16,7 @@ from feedplane_operator.surroundings import PRIVATE_RANGES, Images, Network, Sur
 
 _NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 ObjectName = Annotated[str, StringConstraints(pattern=_NAME, max_length=253)]
+Watched = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$", max_length=63)]
 Registry = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9][-A-Za-z0-9._/]*(:[0-9]{1,5})?(/[-a-z0-9._/]+)?)?$")]
 Prefix = Annotated[str, StringConstraints(pattern=r"^[-a-z0-9._/]*$", max_length=200)]
 Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}$")]
@@ -44,7 +45,7 @@ class OperatorSettings(ServiceSettings):
     metrics_port: int = Field(default=8080, ge=0, le=65_535)
     namespace: ObjectName = "default"
     """The operator's own namespace."""
-    watch_namespaces: tuple[ObjectName | Literal["*"], ...] = ()
+    watch_namespaces: tuple[Watched, ...] = ()
     """Namespaces whose FeedSets it serves; none: its own; `["*"]`: all."""
 
     image_registry: Registry = ""

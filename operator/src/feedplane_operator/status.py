@@ -65,14 +65,14 @@ def render_status(
         ConditionType.ACCEPTED: _accepted(views),
         ConditionType.PROGRESSING: _progressing(views, decision, refused),
         ConditionType.SINKS_HEALTHY: _sinks_healthy(desired, health),
-        ConditionType.DEGRADED: _degraded(views, health, previous),
+        ConditionType.DEGRADED: _degraded(views, health),
     }
     verdicts[ConditionType.READY] = _ready(views, decision, verdicts)
-    is_complete = all(view.is_complete for view in views)
+    is_rolled_out = all(view.is_rolled_out for view in views)
     rows = _rows(views, previous)
     status = {
         "observedGeneration": generation,
-        "appliedVersion": desired.version if is_complete else previous.get("appliedVersion", ""),
+        "appliedVersion": desired.version if is_rolled_out else previous.get("appliedVersion", ""),
         "collectors": {
             "desired": sum(view.collector.copies for view in views),
             "ready": sum(view.ready for view in views),
@@ -153,7 +153,7 @@ def _progressing(views: list[View], decision: Decision, refused: Sequence[str]) 
     if late:
         return Verdict("False", Reason.DEADLINE_EXCEEDED, _few(late))
     rolling = [
-        f"{view.base}: {view.updated} of {view.collector.copies} updated" for view in views if not view.is_complete
+        f"{view.base}: {view.updated} of {view.collector.copies} updated" for view in views if not view.is_rolled_out
     ]
     if rolling:
         return Verdict("True", Reason.ROLLING_OUT, _few(rolling))
@@ -175,11 +175,11 @@ def _sinks_healthy(desired: Desired, health: Health) -> Verdict:
     )
 
 
-def _degraded(views: list[View], health: Health, previous: Mapping[str, Any]) -> Verdict:
-    """The first loss names the reason, the message names all."""
+def _degraded(views: list[View], health: Health) -> Verdict:
+    """The first loss names the reason, the message names all. Pods that a rollout has not started yet are no loss."""
     losses = [
         (Reason.COLLECTORS_FAILING, [problem for view in views for problem in view.problems]),
-        (Reason.COLLECTORS_MISSING, _missing(views, previous)),
+        (Reason.COLLECTORS_MISSING, [_count(view) for view in views if view.is_rolled_out and _is_short(view)]),
         (Reason.VENUE_SILENT, [f"{view.base}: {view.venue_trouble}" for view in views if view.venue_trouble]),
         (Reason.SETTINGS_REJECTED, [f"{view.base}: {view.complaint}" for view in views if view.complaint]),
         (Reason.RECENT_GAPS, [f"{entry}: gaps were declared" for entry in sorted(health.gaps)]),
@@ -190,37 +190,20 @@ def _degraded(views: list[View], health: Health, previous: Mapping[str, Any]) ->
     return Verdict("True", found[0][0], _few(text for _, texts in found for text in texts))
 
 
-def _missing(views: list[View], previous: Mapping[str, Any]) -> list[str]:
-    """Entries with fewer ready collectors than they had: a start is no loss, a lost pod is."""
-    before = {row["name"]: row for row in previous.get("exchanges") or ()}
-    was_missing = previous_condition(previous, ConditionType.DEGRADED).get("reason") == Reason.COLLECTORS_MISSING
-    texts = []
-    for name, group in _by_entry(views).items():
-        row = before.get(name, {})
-        ready, desired = sum(view.ready for view in group), sum(view.collector.copies for view in group)
-        had = row.get("ready", 0)
-        if ready < min(had, desired) or (was_missing and had <= ready < min(row.get("desired", 0), desired)):
-            texts.append(f"{name}: {ready} of {desired} collectors ready")
-    return texts
-
-
 def _ready(views: list[View], decision: Decision, others: Mapping[ConditionType, Verdict]) -> Verdict:
     """The first obstacle, in the order in which a person would look."""
     progressing, sinks = others[ConditionType.PROGRESSING], others[ConditionType.SINKS_HEALTHY]
     accepted = others[ConditionType.ACCEPTED]
     problems = [problem for view in views for problem in view.problems]
-    unready = [
-        f"{view.base}: {view.ready} of {view.collector.copies}" for view in views if view.ready < view.collector.copies
-    ]
     silent = [f"{view.base}: {view.venue_trouble}" for view in views if view.venue_trouble]
     obstacles = [
         (Reason.OBJECTS_REFUSED, [progressing.message] if progressing.reason is Reason.OBJECTS_REFUSED else []),
         (Reason.COLLECTORS_FAILING, problems),
         (Reason.ROLLOUT_HELD, [progressing.message] if decision.held else []),
-        (Reason.PAUSED, [view.base for view in views if decision.is_paused and not view.is_complete]),
+        (Reason.PAUSED, [view.base for view in views if decision.is_paused and not view.is_rolled_out]),
         (Reason.ROLLING_OUT, [progressing.message] if progressing.reason is Reason.ROLLING_OUT else []),
         (Reason.ROLLING_OUT, [progressing.message] if progressing.reason is Reason.DEADLINE_EXCEEDED else []),
-        (Reason.COLLECTORS_NOT_READY, unready),
+        (Reason.COLLECTORS_NOT_READY, [_count(view) for view in views if _is_short(view)]),
         (Reason.SYMBOLS_CHANGING, [view.base for view in views if view.is_changing]),
         (Reason.SYMBOLS_REFUSED, [accepted.message] if accepted.status == "False" else []),
         (Reason.VENUE_SILENT, silent),
@@ -231,6 +214,14 @@ def _ready(views: list[View], decision: Decision, others: Mapping[ConditionType,
             return Verdict("False", reason, _few(texts))
     wanted = sum(view.collector.copies for view in views)
     return Verdict("True", Reason.ALL_COLLECTORS_READY, f"{wanted}/{wanted} collectors ready")
+
+
+def _is_short(view: View) -> bool:
+    return view.ready < view.collector.copies
+
+
+def _count(view: View) -> str:
+    return f"{view.base}: {view.ready} of {view.collector.copies} ready"
 
 
 # Rows

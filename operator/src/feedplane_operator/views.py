@@ -8,14 +8,14 @@ from typing import Final
 from feedplane_operator.desired import Collector, Desired
 from feedplane_operator.health import Health
 from feedplane_operator.observed import CollectorWord, Observed
-from feedplane_operator.rollout import Decision, is_complete
+from feedplane_operator.rollout import Decision, is_rolled_out
 
 ROW_REASONS: Final = (
     ("Failing", "A pod does not run."),
     ("Held", "Its rollout waits for a sink to take data again."),
     ("Stuck", "Its rollout made no progress in time; the old pods keep running."),
-    ("Starting", "Pods are missing or not ready yet."),
-    ("RollingOut", "Pods are being replaced, or wait for their turn."),
+    ("RollingOut", "Pods are being started or replaced, or wait for their turn."),
+    ("NotReady", "A pod is missing, or has not subscribed and synced all books yet."),
     ("SymbolsChanging", "Running pods are taking up other symbols."),
     ("SymbolsRefused", "The exchange lists no such symbols; all others stream."),
     ("VenueSilent", "The exchange has brought nothing for 30 s on some feeds."),
@@ -31,7 +31,7 @@ class View:
     collector: Collector
     ready: int  # pods, never more than are wanted
     updated: int
-    is_complete: bool
+    is_rolled_out: bool
     is_held: bool
     is_changing: bool  # a running pod follows other symbols than are wanted
     problems: tuple[str, ...]  # pods that do not run
@@ -52,8 +52,8 @@ class View:
             bool(self.problems),
             self.is_held,
             self.deadline_message is not None,
+            not self.is_rolled_out,
             self.ready < self.collector.copies,
-            not self.is_complete,
             self.is_changing,
             bool(self.refused),
             self.venue_trouble is not None,
@@ -79,7 +79,7 @@ def _view(collector: Collector, decision: Decision, observed: Observed, health: 
         collector=collector,
         ready=min(collector.copies, sum(pod.is_ready for pod in pods)),
         updated=min(collector.copies, len(current)),
-        is_complete=is_complete(collector, observed),
+        is_rolled_out=is_rolled_out(collector, observed),
         is_held=not decision.held.keys().isdisjoint(collector.deployments),
         is_changing=any(word.symbols_hash not in ("", collector.symbols_hash) for word in words),
         problems=tuple(f"{pod.name}: {pod.problem}" for pod in pods if pod.problem),

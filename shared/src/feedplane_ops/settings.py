@@ -64,7 +64,7 @@ class ServiceSettings(BaseSettings):
         try:
             return cls()
         except (ValidationError, SettingsError) as e:
-            fail_usage(e)
+            fail_usage(e, prefix=cls.model_config["env_prefix"])
 
     def otlp_headers(self) -> dict[str, str]:
         """The headers of `otlp_headers_file`; none without one.
@@ -84,14 +84,16 @@ class ServiceSettings(BaseSettings):
         return headers
 
 
-def fail_usage(error: ValidationError | SettingsError, stream: TextIO | None = None) -> NoReturn:
+def fail_usage(
+    error: ValidationError | SettingsError, stream: TextIO | None = None, *, prefix: str = ENV_PREFIX
+) -> NoReturn:
     """Print one line per bad field, naming it and its variable but never its value, and exit with code 2."""
-    for line in usage_lines(error):
+    for line in usage_lines(error, prefix):
         print(line, file=stream if stream is not None else sys.stderr)
     raise SystemExit(EXIT_USAGE)
 
 
-def usage_lines(error: ValidationError | SettingsError) -> list[str]:
+def usage_lines(error: ValidationError | SettingsError, prefix: str = ENV_PREFIX) -> list[str]:
     """`FEEDPLANE_METRICS_PORT (metrics_port): Input should be less than or equal to 65535`, one per bad field."""
     if isinstance(error, SettingsError):  # a variable that should hold JSON does not; the message names the field
         return [str(error)]
@@ -100,7 +102,7 @@ def usage_lines(error: ValidationError | SettingsError) -> list[str]:
         path = [str(part) for part in detail["loc"]]
         field = ".".join(path) or error.title
         names = [part for part in path if not part.isdigit()]
-        variable = ENV_PREFIX + "__".join(names).upper()
+        variable = prefix + "__".join(names).upper()
         lines.append(f"{variable} ({field}): {' '.join(detail['msg'].split())}")
     return lines
 

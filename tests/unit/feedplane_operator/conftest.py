@@ -74,6 +74,7 @@ class Scene:
         self.feedset = feedset
         self.desired = render(feedset, owner_of(feedset), SURROUNDINGS)
         self.annotations: dict[str, str] = {}
+        self.refused: list[str] = []  # objects that the API server would not take
         self.memory = Memory()
         self.status: dict[str, Any] = {}
         self.now_ns = 1_800_000_000 * NS_PER_S
@@ -109,7 +110,14 @@ class Scene:
         health = self.memory.judge(self.observed, self.status, self.now_ns)
         decision = decide(self.feedset, self.desired, self.observed, health, self.annotations)
         outcome = render_status(
-            self.desired, decision, self.observed, health, self.status, generation=7, now_ns=self.now_ns
+            self.desired,
+            decision,
+            self.observed,
+            health,
+            self.status,
+            refused=self.refused,
+            generation=7,
+            now_ns=self.now_ns,
         )
         self.status = outcome.status
         return outcome

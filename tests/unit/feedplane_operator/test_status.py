@@ -84,6 +84,10 @@ def gaps_are_declared(scene: Scene) -> None:
     scene.say("collector", feeds={"trades": {"gaps": 3, "state": "live"}})
 
 
+def object_is_refused(scene: Scene) -> None:
+    scene.refused = ["ConfigMap majors-x: belongs to another"]
+
+
 Disturb = Callable[[Scene], None]
 CASES: list[tuple[str, str, str, Disturb | None]] = [
     ("Ready", "True", "AllCollectorsReady", None),
@@ -98,6 +102,8 @@ CASES: list[tuple[str, str, str, Disturb | None]] = [
     ("Ready", "False", "SymbolsRefused", symbols_are_refused),
     ("Ready", "False", "VenueSilent", venue_is_silent),
     ("Ready", "False", "SinkUnhealthy", sink_fails),
+    ("Ready", "False", "ObjectsRefused", object_is_refused),
+    ("Progressing", "False", "ObjectsRefused", object_is_refused),
     ("Accepted", "True", "Valid", None),
     ("Accepted", "False", "SymbolsRefused", symbols_are_refused),
     ("Progressing", "False", "RolloutComplete", None),

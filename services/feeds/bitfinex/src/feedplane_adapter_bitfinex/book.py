@@ -8,11 +8,12 @@ from functools import lru_cache
 from zlib import crc32
 
 from feedplane_core.adapter import SnapshotSource, Verdict
+from feedplane_core.decimals import positives
 from feedplane_core.errors import DecodeError
 from feedplane_core.events import BookSnapshot, DepthDiff, MarketEvent
 from feedplane_core.names import MarketType
 
-from .wire import EXCHANGE, Value, price_of, row_of, signed_size
+from .wire import EXCHANGE, Value, row_of, text_of
 
 CHANNEL = "book"
 LENGTHS = (25, 100, 250)
@@ -28,10 +29,12 @@ Pair = tuple[str, str]
 def _level(value: Value) -> tuple[Pair, bool]:
     """((price, quantity), is bid) of `[PRICE, COUNT, AMOUNT]`; with `COUNT` 0 the amount is only the side, 1 or -1. Raises: DecodeError."""
     row = row_of(value, CHANNEL, 3)
-    price, count = price_of(row[0], CHANNEL), row[1]
+    count = row[1]
     if type(count) is not int or count < 0:
         raise DecodeError(CHANNEL, "schema", "count is no number of orders")
-    qty, is_bid = signed_size(row[2], CHANNEL)
+    amount = text_of(row[2], CHANNEL, "amount")
+    is_bid = not amount.startswith("-")
+    price, qty = positives(CHANNEL, text_of(row[0], CHANNEL, "price"), amount if is_bid else amount[1:])
     return (price, qty if count else _REMOVED), is_bid
 
 

@@ -16,7 +16,7 @@ class BookTicker(Payload, frozen=True, gc=False, tag="bookTicker", kw_only=True)
     """`{"e":"bookTicker","u":400900217,"E":1568014460893,"T":1568014460891,"s":"BNBUSDT","b":"25.35","B":"31.21","a":"25.36","A":"40.66","st":1}`"""
 
     u: Id
-    T: Ms
+    T: Ms | None = None  # of before 2020 without any time
     b: str
     B: str
     a: str
@@ -35,7 +35,7 @@ def decode_quote(raw: BookTicker, market: MarketType, recv_ns: int) -> list[Mark
             exchange=EXCHANGE,
             market_type=market,
             instrument=raw.s,
-            ts_event_ns=raw.T * NS_PER_MS,
+            ts_event_ns=None if raw.T is None else raw.T * NS_PER_MS,
             ts_recv_ns=recv_ns,
             bid_price=bid_price,
             bid_qty=bid_qty,

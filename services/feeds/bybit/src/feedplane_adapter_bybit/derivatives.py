@@ -15,6 +15,7 @@ from .wire import EXCHANGE, Kind, Ms, Side, check_symbol, ms_of
 
 TICKERS = "tickers"
 LIQUIDATION = "allLiquidation"
+SAMPLED_LIQUIDATION = "liquidation"
 FUNDING = "funding"
 
 _HALF = "0.5"
@@ -65,6 +66,20 @@ class LiquidationFrame(msgspec.Struct, frozen=True, gc=False):
     """`{"topic":"allLiquidation.ROSEUSDT","type":"snapshot","ts":1739502303204,"data":[{"T":1739502302929,"s":"ROSEUSDT","S":"Sell","v":"20000","p":"0.04499"}]}`"""
 
     data: list[LiquidationRow]
+
+
+class SampledRow(msgspec.Struct, frozen=True, gc=False):
+    updatedTime: Ms
+    symbol: str
+    side: Side
+    size: str
+    price: str
+
+
+class SampledFrame(msgspec.Struct, frozen=True, gc=False):
+    """`{"topic":"liquidation.BTCUSDT","type":"snapshot","ts":1673251091822,"data":{"updatedTime":1673251091822,"symbol":"BTCUSDT","side":"Sell","size":"0.1","price":"17000"}}`"""
+
+    data: SampledRow
 
 
 class FundingRow(msgspec.Struct, frozen=True, gc=False):
@@ -197,6 +212,16 @@ def decode_liquidations(raw: LiquidationFrame, place: Place, symbol: str, recv_n
         )
         seen[row] += 1
     return events
+
+
+def decode_sampled(raw: SampledFrame, place: Place, symbol: str, recv_ns: int) -> list[MarketEvent]:
+    """The channel before `allLiquidation`, with the same fields under other names.
+
+    Source: v5 docs of 2023, "Liquidation" (`side` is the position's: `Buy`, a long was liquidated), as read by third parties; withdrawn in 2025.
+    """
+    row = raw.data
+    new = LiquidationRow(row.updatedTime, row.symbol, row.side, row.size, row.price)
+    return decode_liquidations(LiquidationFrame([new]), place, symbol, recv_ns)
 
 
 def decode_funding_row(row: FundingRow, place: Place, recv_ns: int) -> FundingRate:

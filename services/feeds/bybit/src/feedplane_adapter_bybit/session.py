@@ -46,6 +46,7 @@ _book = msgspec.json.Decoder(book.Frame).decode
 _trades = msgspec.json.Decoder(trades.Frame).decode
 _ticker = msgspec.json.Decoder(derivatives.Ticker).decode
 _liquidations = msgspec.json.Decoder(derivatives.LiquidationFrame).decode
+_sampled = msgspec.json.Decoder(derivatives.SampledFrame).decode
 _klines = msgspec.json.Decoder(klines.Frame).decode
 
 
@@ -162,6 +163,8 @@ class Session:
             return Route(channel, _ticker, self._on_ticker, rest)
         if channel == derivatives.LIQUIDATION:
             return Route(channel, _liquidations, derivatives.decode_liquidations, rest)
+        if channel == derivatives.SAMPLED_LIQUIDATION:
+            return Route(channel, _sampled, derivatives.decode_sampled, rest)
         parameter, _, symbol = rest.partition(".")
         if channel == klines.CHANNEL and parameter in klines.INTERVALS_S:
             return Route(channel, _klines, _klines_of(parameter), symbol)

@@ -44,8 +44,8 @@ class Obu(msgspec.Struct, frozen=True, gc=False):
     t: Count = 0
     U: Count | None = None
     full: bool = False
-    b: list[tuple[str, str]] = []
-    a: list[tuple[str, str]] = []
+    b: list[tuple[str, str]] | None = None
+    a: list[tuple[str, str]] | None = None
 
 
 class Update(msgspec.Struct, frozen=True, gc=False):
@@ -56,8 +56,8 @@ class Update(msgspec.Struct, frozen=True, gc=False):
     t: Count = 0  # has been in microseconds on spot
     U: Count | None = None
     full: bool = False  # since 2025-05
-    b: list[WireLevel] = []
-    a: list[WireLevel] = []
+    b: list[WireLevel] | None = None
+    a: list[WireLevel] | None = None
     l: str = ""  # noqa: E741 (the venue's name: the level)
 
 
@@ -96,12 +96,12 @@ def decode_obu(
     raw: Obu, place: Place, symbol: str, depth: int, channel: str, at: tuple[int | None, int]
 ) -> MarketEvent:
     """`at` is (time of push, of receipt). Absolute quantities, 0 removes; `full` replaces the book, at any time."""
-    return _event(raw, place, symbol, channel, at, raw.b, raw.a, depth)
+    return _event(raw, place, symbol, channel, at, raw.b or [], raw.a or [], depth)
 
 
 def decode_update(raw: Update, place: Place, channel: str, at: tuple[int | None, int]) -> MarketEvent:
     depth = int(raw.l) if raw.l.isascii() and raw.l.isdecimal() and len(raw.l) <= 4 else None
-    return _event(raw, place, raw.s, channel, at, _pairs(raw.b), _pairs(raw.a), depth)
+    return _event(raw, place, raw.s, channel, at, _pairs(raw.b or []), _pairs(raw.a or []), depth)
 
 
 def _event(

@@ -15,6 +15,7 @@ from .wire import EXCHANGE, MaybeNumber, Ms, Number, Seq, is_absent, ms_of, text
 
 MARK = "mark_price"
 INDEX = "index"
+BASIS = "basis"
 FUNDING = "funding_rate"
 LIQUIDATION = "liquidation_orders"
 OPEN_INTEREST = "open_interest"
@@ -30,6 +31,19 @@ class PriceFrame(msgspec.Struct, frozen=True, gc=False):
     """`{"ch":"market.BTC-USDT.mark_price.1min","ts":1489474082831,"tick":{...}}`."""
 
     tick: PriceTick
+    ts: Ms
+
+
+class BasisTick(msgspec.Struct, frozen=True, gc=False):
+    """`{"id":1617164040,"index_price":"58686.78","contract_price":"58765","basis":"78.2","basis_rate":"0.00133"}`."""
+
+    index_price: Number
+
+
+class BasisFrame(msgspec.Struct, frozen=True, gc=False):
+    """`{"ch":"market.BTC-USDT.basis.1min.close","ts":1617164081549,"tick":{...}}`."""
+
+    tick: BasisTick
     ts: Ms
 
 
@@ -88,14 +102,27 @@ def decode_price(raw: PriceFrame, symbol: str, market: MarketType, channel: str,
     """
     price = positive(text_of(raw.tick.close, channel), channel, "close")
     is_mark = channel == MARK
+    return _price(symbol, market, raw.ts, recv_ns, mark=price if is_mark else None, index=None if is_mark else price)
+
+
+def decode_basis(raw: BasisFrame, symbol: str, market: MarketType, recv_ns: int) -> MarkPrice:
+    """The index that the basis is measured against; the rest follows from other channels. Never subscribed.
+
+    Source: HTX documents, "Subscribe Basis Data", read 2026-11-20.
+    """
+    index = positive(text_of(raw.tick.index_price, BASIS), BASIS, "index_price")
+    return _price(symbol, market, raw.ts, recv_ns, mark=None, index=index)
+
+
+def _price(symbol: str, market: MarketType, ts: int, recv_ns: int, *, mark: str | None, index: str | None) -> MarkPrice:
     return MarkPrice(
         exchange=EXCHANGE,
         market_type=market,
         instrument=symbol,
-        ts_event_ns=raw.ts * NS_PER_MS,
+        ts_event_ns=ts * NS_PER_MS,
         ts_recv_ns=recv_ns,
-        mark_price=price if is_mark else None,
-        index_price=None if is_mark else price,
+        mark_price=mark,
+        index_price=index,
     )
 
 

@@ -59,6 +59,7 @@ _answer = msgspec.json.Decoder(book.SpotAnswer).decode
 _depth = msgspec.json.Decoder(book.Frame).decode
 _candle = msgspec.json.Decoder(klines.Frame).decode
 _price = msgspec.json.Decoder(derivatives.PriceFrame).decode
+_basis = msgspec.json.Decoder(derivatives.BasisFrame).decode
 _funding = msgspec.json.Decoder(derivatives.FundingFrame).decode
 _liquidations = msgspec.json.Decoder(derivatives.LiquidationFrame).decode
 
@@ -214,6 +215,14 @@ class Session:
                 return self._depth_route(book.PICTURE, symbol, 20)
             case [derivatives.MARK | derivatives.INDEX as price, period] if period in klines.PERIOD_S:
                 return Route(price, _price, partial(self._on_price, price, symbol))
+            case [derivatives.BASIS, period, "open" | "close" | "high" | "low" | "average"] if (
+                period in klines.PERIOD_S
+            ):
+                return Route(
+                    derivatives.BASIS,
+                    _basis,
+                    lambda raw, ns: [derivatives.decode_basis(raw, symbol, places.market(symbol), ns)],
+                )
         return None
 
     def _depth_route(self, channel: str, symbol: str, depth: int) -> Route:

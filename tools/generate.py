@@ -16,6 +16,9 @@ from feedplane_ddl.dictionary import render_markdown as render_dictionary
 from feedplane_feedset.crd import render_crd
 from feedplane_feedset.known import KnownExchange
 from feedplane_feedset.reference import render_reference
+from feedplane_operator.conditions import MEANINGS, ConditionType
+from feedplane_operator.transitions import ARRIVALS, RECOVERIES
+from feedplane_operator.views import ROW_REASONS
 
 import charts
 
@@ -88,10 +91,41 @@ def _chart_readme(chart: str) -> Callable[[Sequence[str]], str]:
     )
 
 
+def status_text(exchanges: Sequence[str]) -> str:
+    """What the operator can say of a FeedSet, from the tables that it says it by."""
+    lines = [
+        "# Status of a FeedSet on Kubernetes",
+        "",
+        f"<!-- {_NOTE} -->",
+        "",
+        "`kubectl get feedset` shows Ready and why, `kubectl describe feedset NAME` everything below with its message. The status is written when something has",
+        "changed and holds no rates; those are in the metrics. Of several reasons that hold, the one that stands first here is told.",
+        "",
+    ]
+    for kind, rows in MEANINGS.items():
+        lines += [f"## {kind}", "", "| status | reason | meaning |", "|---|---|---|"]
+        lines += [*(f"| {status} | `{reason}` | {meaning} |" for status, reason, meaning in rows), ""]
+    lines += ["## Rows of `status.exchanges`", "", "| reason | meaning |", "|---|---|"]
+    lines += [*(f"| `{reason}` | {meaning} |" for reason, meaning in ROW_REASONS), ""]
+    lines += ["## Events", "", "| type | reason | posted when |", "|---|---|---|"]
+    lines += [
+        f"| {kind} | `{name}` | {condition} comes to `{reason}` |"
+        for (condition, reason), (kind, name) in ARRIVALS.items()
+    ]
+    lines += [f"| Normal | `{name}` | {condition} is well again |" for condition, name in RECOVERIES.items()]
+    losses = [f"`{reason}`" for status, reason, _ in MEANINGS[ConditionType.DEGRADED] if status == "True"]
+    lines.append(f"| Warning | {', '.join(losses)} | Degraded comes to that reason |")
+    lines.append(
+        "| Warning | `DrainTimeout` | a deleted FeedSet's writers could not store everything in time; the message says what is left |"
+    )
+    return "\n".join(lines) + "\n"
+
+
 GENERATED: dict[str, Callable[[Sequence[str]], str]] = {
     "docs/feedset.md": lambda exchanges: render_reference(),
     "docs/data-dictionary.md": lambda exchanges: render_dictionary(),
     "docs/venues.md": venues_text,
+    "docs/kubernetes-status.md": status_text,
     "operator/crd/feedset.yaml": crd_text,
     "charts/feedset-crds/files/feedset.yaml": crd_text,
     "charts/feedplane/files/operator-role.yaml": lambda exchanges: (ROOT / "operator/rbac/role.yaml").read_text(),

@@ -355,7 +355,7 @@ def test_one_line_tells_the_truth(feedsets: FeedSets, kube: Kubectl) -> None:
     assert answer.is_ok, answer
     assert head.split() == "NAME READY REASON COLLECTORS DESIRED SYMBOLS AGE".split()
     assert line.split()[:6] == ["x", "False", "Starting", "2", "3", "41"]
-    assert wide_head.split()[-2:] == ["VERSION", "HELD"]
+    assert wide_head.split()[-2:] == ["ROLLOUT", "LOSS"]
     assert wide_line.split()[-2:] == ["1.2.3", "SinkUnhealthy"]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from feedplane_feedset.errors import FeedSetError
 
@@ -16,26 +16,16 @@ from feedplane_operator.conditions import (
     Verdict,
     previous_condition,
     render_conditions,
-    shortened,
 )
 from feedplane_operator.desired import Desired
 from feedplane_operator.health import Health, render_sinks
 from feedplane_operator.naming import digest
 from feedplane_operator.observed import Observed
 from feedplane_operator.rollout import Decision
+from feedplane_operator.transitions import Event, events_of
 from feedplane_operator.views import View, render_views
 
-EventType = Literal["Normal", "Warning"]
 _SHOWN = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """To be posted once, beside the FeedSet."""
-
-    type: EventType
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +120,7 @@ def _outcome(
     now_ns: int,
 ) -> Outcome:
     status["conditions"] = render_conditions(verdicts, previous, generation, now_ns)
-    return Outcome(status, tuple(_events(verdicts, previous)))
+    return Outcome(status, tuple(events_of(verdicts, previous)))
 
 
 # Conditions
@@ -251,48 +241,6 @@ def _by_entry(views: list[View]) -> dict[str, list[View]]:
     for view in views:
         groups.setdefault(view.collector.entry, []).append(view)
     return groups
-
-
-# Events
-
-_ARRIVALS: Mapping[tuple[ConditionType, Reason], tuple[EventType, str]] = {
-    (ConditionType.PROGRESSING, Reason.ROLLING_OUT): ("Normal", "RolloutStarted"),
-    (ConditionType.PROGRESSING, Reason.ROLLOUT_COMPLETE): ("Normal", "RolloutComplete"),
-    (ConditionType.PROGRESSING, Reason.SINK_UNHEALTHY): ("Warning", "RolloutHeld"),
-    (ConditionType.PROGRESSING, Reason.DEADLINE_EXCEEDED): ("Warning", "RolloutStuck"),
-    (ConditionType.PROGRESSING, Reason.OBJECTS_REFUSED): ("Warning", "ObjectsRefused"),
-    (ConditionType.PROGRESSING, Reason.PAUSED): ("Normal", "Paused"),
-    (ConditionType.ACCEPTED, Reason.INVALID): ("Warning", "ConfigRejected"),
-    (ConditionType.ACCEPTED, Reason.SYMBOLS_REFUSED): ("Warning", "SymbolsRefused"),
-    (ConditionType.SINKS_HEALTHY, Reason.SINK_UNHEALTHY): ("Warning", "SinkUnhealthy"),
-}
-_RECOVERIES: Mapping[ConditionType, str] = {
-    ConditionType.ACCEPTED: "ConfigAccepted",
-    ConditionType.SINKS_HEALTHY: "SinkRecovered",
-}
-
-
-def _events(verdicts: Mapping[ConditionType, Verdict], previous: Mapping[str, Any]) -> Iterable[Event]:
-    """One for each reason that a condition comes to. A status that is the first has no past to recover from."""
-    for kind in ConditionType:
-        verdict, before = verdicts[kind], previous_condition(previous, kind)
-        is_new_text = kind is ConditionType.ACCEPTED and before.get("message") != shortened(verdict.message)
-        if before.get("reason") == verdict.reason and not (is_new_text and verdict.status == "False"):
-            continue
-        if kind is ConditionType.DEGRADED:
-            yield from _degradation(verdict, before)
-        elif (kind, verdict.reason) in _ARRIVALS:
-            type_, reason = _ARRIVALS[kind, verdict.reason]
-            yield Event(type_, reason, verdict.message or "every pod runs the newest settings")
-        elif before.get("status") == "False" and verdict.status == "True" and kind in _RECOVERIES:
-            yield Event("Normal", _RECOVERIES[kind], f"was: {before.get('message', '')}")
-
-
-def _degradation(verdict: Verdict, before: Mapping[str, Any]) -> Iterable[Event]:
-    if verdict.status == "True":
-        yield Event("Warning", verdict.reason.value, verdict.message)
-    elif before.get("status") == "True":
-        yield Event("Normal", "Recovered", f"was: {before.get('message', '')}")
 
 
 def _few(texts: Iterable[str]) -> str:

@@ -108,12 +108,14 @@ def _printer_columns() -> list[dict[str, Any]]:
     columns: list[tuple[str, str, str, int, str]] = [
         ("Ready", "string", condition("Ready", "status"), 0, "Whether all that is wanted is rolled out and streaming."),
         ("Reason", "string", condition("Ready", "reason"), 0, "Why it is, or is not."),
+        ("Sinks", "string", condition("SinksHealthy", "status"), 0, "Whether the stores take what is collected."),
         ("Collectors", "integer", ".status.collectors.ready", 0, "Collectors that are ready."),
         ("Desired", "integer", ".status.collectors.desired", 0, "Collectors that are wanted."),
         ("Symbols", "integer", ".status.symbols", 0, "Instruments that are collected."),
         ("Age", "date", ".metadata.creationTimestamp", 0, "Time since it was created."),
         ("Version", "string", ".status.appliedVersion", 1, "Version of Feedplane that rolled it out."),
-        ("Held", "string", condition("Progressing", "reason"), 1, "State of the rollout, or why it is held."),
+        ("Rollout", "string", condition("Progressing", "reason"), 1, "State of the rollout, or why it is held."),
+        ("Loss", "string", condition("Degraded", "reason"), 1, "What is lost at the moment, if anything."),
     ]
     return [
         {"name": name, "type": kind, "jsonPath": path, "description": text}
@@ -144,22 +146,22 @@ def _status() -> Schema:
     """What is; written by the operator on change, without live rates."""
     collectors = {
         "desired": _number("Collectors that are wanted."),
-        "ready": _number("Collectors that are ready."),
+        "ready": _number("Collectors that are subscribed and have every book in sync."),
         "updated": _number("Collectors that run the newest settings."),
     }
     entry = {
         "name": _text("Name of the entry.", 63),
         "desired": _number("Collectors that are wanted."),
         "ready": _number("Collectors that are ready."),
-        "symbols": _number("Instruments that are collected."),
-        "configHash": _text("Hash of the entry's settings.", 64),
-        "reason": _text("State in one word.", 64),
+        "symbols": _number("Instruments that are collected, without those that the exchange refused."),
+        "configHash": _text("Hash of the entry's settings; a change of symbols alone leaves it.", 64),
+        "reason": _text("State in one word: Streaming, or what keeps it from that.", 64),
     }
     return _object(
         "What is.",
         {
             "observedGeneration": _number("Generation of the spec that this status describes.", "int64"),
-            "appliedVersion": _text("Version of Feedplane that rolled it out.", 64),
+            "appliedVersion": _text("Version of Feedplane whose rollout was completed last.", 64),
             "collectors": _object("Collectors, all entries together.", collectors),
             "symbols": _number("Instruments that are collected."),
             "exchanges": _list_map(

@@ -28,7 +28,10 @@ class Metadata(Spec):
 
     name: DnsLabel = Field(description="Name of the FeedSet; leads the name of everything it creates.")
     namespace: str | None = Field(default=None, description="Kubernetes namespace.")
-    labels: dict[str, str] = Field(default_factory=dict, description="Labels, passed on to what the FeedSet creates.")
+    labels: dict[str, str] = Field(
+        default_factory=dict,
+        description="Labels, passed on to objects that it creates; not to pods, which another label would replace.",
+    )
     annotations: dict[str, str] = Field(default_factory=dict, description="Annotations.")
 
 

@@ -42,8 +42,8 @@ def test_names_and_subresources() -> None:
     assert CRD["metadata"]["name"] == "feedsets.feedplane.io"
     assert (names["shortNames"], names["categories"]) == (["feed"], ["marketdata"])
     assert VERSION["subresources"] == {"status": {}}
-    assert [column["name"] for column in VERSION["additionalPrinterColumns"]][:6] == [
-        "Ready", "Reason", "Collectors", "Desired", "Symbols", "Age",
+    assert [column["name"] for column in VERSION["additionalPrinterColumns"]] == [
+        "Ready", "Reason", "Sinks", "Collectors", "Desired", "Symbols", "Age", "Version", "Rollout", "Loss",
     ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from feedplane_core.names import EXCHANGES, Mode
 from feedplane_feedset.errors import FeedSetError
 from feedplane_feedset.model import FeedSet
@@ -15,7 +16,7 @@ from feedplane_testing.pod_security import violations
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from .conftest import KNOWN, SURROUNDINGS, owner_of
+from .conftest import KNOWN, SURROUNDINGS, Build, owner_of
 
 _SYMBOLS = [
     f"{base}{quote}" for base in ("BTC", "ETH", "SOL", "XRP", "ADA", "DOGE") for quote in ("USDT", "USD", "EUR")
@@ -126,6 +127,38 @@ def test_names_are_valid_and_unique(feedset: FeedSet, around: Surroundings) -> N
         for key, value in each["metadata"]["labels"].items():
             assert re.fullmatch(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?", value), (key, value)
             assert len(value) <= 63
+
+
+@pytest.mark.parametrize("spool", [{}, {"medium": "PersistentVolumeClaim", "storageClassName": "fast"}])
+def test_the_longest_names_are_cut_and_stay_unique(spool: dict[str, Any]) -> None:
+    names_of_entries = ["e" * 30, "e" * 29 + "f"]
+    entries_ = [
+        {"name": name, "exchange": exchange, "feeds": ["trades"], "symbols": {"quotes": ["USDT"]}, "shards": 32}
+        for name, exchange in zip(names_of_entries, ["bybit", "okx"], strict=True)
+    ]
+    found = desired(accepted("f" * 30, {"exchanges": entries_, "spool": spool, "replicas": 2}))
+    deployments = [each["metadata"]["name"] for each in of_kind(found, "Deployment")]
+
+    assert len(set(deployments)) == len(deployments) == 64 * (2 if spool else 1)
+    assert max(map(len, deployments)) == 63
+
+
+def test_labels_are_passed_on_but_for_those_that_tools_know_their_own_by(build: Build) -> None:
+    """And not to pods: a label of a GitOps tool that changes with each commit must not replace them."""
+    theirs = {"argocd.argoproj.io/instance": "x", "kustomize.toolkit.fluxcd.io/name": "x", "helm.sh/chart": "x"}
+    found = desired(
+        build(labels=theirs | {"team": "quant", "app.kubernetes.io/instance": "x", "example.com/cost": "7"})
+    )
+
+    for each in found.objects:
+        labels = each["metadata"]["labels"]
+        assert (labels["team"], labels["example.com/cost"], labels["app.kubernetes.io/instance"]) == (
+            "quant",
+            "7",
+            "majors",
+        )
+        assert labels.keys().isdisjoint(theirs)
+    assert found.collectors[0].template_hashes == desired(build()).collectors[0].template_hashes
 
 
 @SETTINGS

@@ -60,7 +60,7 @@ def test_quickstart_selects_what_it_says() -> None:
     )
     feedset = parse_feedset(QUICKSTART.read_bytes(), known)
 
-    assert feedset.metadata.name == "quickstart"
+    assert feedset.metadata.name == "majors"
     assert [set(entry.feeds) for entry in feedset.spec.exchanges] == [
         set(known[e.exchange].selectable) for e in feedset.spec.exchanges
     ]

@@ -167,17 +167,23 @@ def test_overrides_and_common_labels_reach_everything(helm: Helm) -> None:
 
 def test_registry_tag_digest_and_pull_secret_reach_pods_and_operator(helm: Helm) -> None:
     digest = "sha256:" + "0" * 64
-    images = {"registry": "registry.example.com:5000/team", "tag": "1.2.3", "digests": {"operator": digest}}
+    images = {
+        "registry": "registry.example.com:5000/team",
+        "tag": "1.2.3",
+        "tags": {"simex": "1.2.4"},
+        "digests": {"operator": digest},
+    }
     objects = helm.template(values={"images": images | {"pullSecrets": ["pull"]}, "simex": {"enabled": True}})
     env = operator_env(objects)
 
     seen = {container["image"] for _, _, spec in pod_specs(objects) for container in containers(spec)}
     assert seen == {
         f"registry.example.com:5000/team/feedplane/operator@{digest}",
-        "registry.example.com:5000/team/feedplane/simex:1.2.3",
+        "registry.example.com:5000/team/feedplane/simex:1.2.4",
     }
     assert all(spec["imagePullSecrets"] == [{"name": "pull"}] for _, _, spec in pod_specs(objects))
     assert json.loads(env["FEEDPLANE_OPERATOR_IMAGE_PULL_SECRETS"]) == ["pull"]
+    assert (env["FEEDPLANE_OPERATOR_IMAGE_TAG"], env["FEEDPLANE_OPERATOR_IMAGE_TAGS"]) == ("1.2.3", '{"simex":"1.2.4"}')
     assert json.loads(env["FEEDPLANE_OPERATOR_IMAGE_DIGESTS"]) == {"operator": digest}
 
 

@@ -19,6 +19,7 @@ WRONG: list[tuple[str, Object]] = [
     ("operator.extraEnv", {"operator": {"extraEnv": {"A": 1}}}),
     ("operator.otlpEndpoint", {"operator": {"otlpEndpoint": "http://user:secret@otel"}}),
     ("images.tag", {"images": {"tag": "latest"}}),
+    ("images.tags.writer", {"images": {"tags": {"writer": "latest"}}}),
     ("images.pullPolicy", {"images": {"pullPolicy": "Sometimes"}}),
     ("images.digests.writer", {"images": {"digests": {"writer": "sha256:abc"}}}),
     ("images.registry", {"images": {"registry": "https://registry.example.com"}}),

@@ -52,7 +52,7 @@ annotations:
 {{- with get $images.digests .name }}
 {{- printf "%s@%s" $base . }}
 {{- else }}
-{{- printf "%s:%s" $base (default .root.Chart.AppVersion $images.tag) }}
+{{- printf "%s:%s" $base (get $images.tags .name | default $images.tag | default .root.Chart.AppVersion) }}
 {{- end }}
 {{- end }}
 

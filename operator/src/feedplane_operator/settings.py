@@ -51,6 +51,8 @@ class OperatorSettings(ServiceSettings):
     image_registry: Registry = ""
     image_prefix: Prefix = "feedplane/"
     image_tag: Tag = __version__
+    image_tags: dict[str, Tag] = Field(default_factory=dict)
+    """By short name (`writer`, `feed-bybit`): another version of one image, as of an adapter that was mended."""
     image_digests: dict[str, Digest] = Field(default_factory=dict)
     """By short name (`writer`, `feed-bybit`): pins the image instead of the tag."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
@@ -92,6 +94,7 @@ class OperatorSettings(ServiceSettings):
                 registry=self.image_registry,
                 prefix=self.image_prefix,
                 tag=self.image_tag,
+                tags=self.image_tags,
                 digests=self.image_digests,
                 pull_policy=self.image_pull_policy,
                 pull_secrets=self.image_pull_secrets,

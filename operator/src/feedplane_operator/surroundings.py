@@ -24,11 +24,12 @@ PRIVATE_RANGES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """Where images come from. `digests` pins an image (by its short name, as `writer`) whatever the tag says."""
+    """Where images come from. `tags` and, before them, `digests` tell of single images, by short name (`writer`)."""
 
     registry: str = ""  # "" leaves it to the container runtime
     prefix: str = "feedplane/"
     tag: str = __version__
+    tags: Mapping[str, str] = field(default_factory=dict)  # short name -> tag, instead of `tag`
     digests: Mapping[str, str] = field(default_factory=dict)  # short name -> "sha256:..."
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
@@ -37,7 +38,7 @@ class Images:
         """`writer` -> `registry/feedplane/writer:0.1.0`, or `...@sha256:...` where a digest is known."""
         base = f"{self.registry}/{self.prefix}{name}" if self.registry else f"{self.prefix}{name}"
         digest = self.digests.get(name)
-        return f"{base}@{digest}" if digest else f"{base}:{self.tag}"
+        return f"{base}@{digest}" if digest else f"{base}:{self.tags.get(name, self.tag)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

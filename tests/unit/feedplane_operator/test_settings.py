@@ -49,6 +49,7 @@ def test_surroundings_are_what_was_told(monkeypatch: pytest.MonkeyPatch) -> None
     around = settings(
         monkeypatch,
         image_registry="registry.example.com:5000/md",
+        image_tags='{"feed-bybit": "1.0.1"}',
         image_digests=json.dumps({"writer": "sha256:" + "0" * 64}),
         mode="sim",
         endpoints=json.dumps(endpoints),
@@ -59,6 +60,7 @@ def test_surroundings_are_what_was_told(monkeypatch: pytest.MonkeyPatch) -> None
     ).surroundings()
 
     assert around.images.reference("writer") == "registry.example.com:5000/md/feedplane/writer@sha256:" + "0" * 64
+    assert around.images.reference("feed-bybit") == "registry.example.com:5000/md/feedplane/feed-bybit:1.0.1"
     assert around.mode is Mode.SIM
     assert around.endpoints == {"bybit": {"rest": "http://simex.sim.svc:8900/bybit"}}
     assert around.default_sinks.redis is not None
@@ -73,6 +75,7 @@ def test_surroundings_are_what_was_told(monkeypatch: pytest.MonkeyPatch) -> None
     [
         ("image_registry", "https://registry.example.com"),
         ("image_tag", "a tag"),
+        ("image_tags", '{"writer": "a tag"}'),
         ("image_digests", '{"writer": "latest"}'),
         ("image_pull_policy", "Sometimes"),
         ("mode", "replay"),
@@ -99,4 +102,6 @@ def test_a_bad_value_is_refused_by_the_name_of_its_variable(
 
 def test_an_image_is_named_by_tag_or_digest() -> None:
     assert Images(tag="1").reference("feed-bybit") == "feedplane/feed-bybit:1"
+    assert Images(tag="1", tags={"writer": "2"}).reference("writer") == "feedplane/writer:2"
+    assert Images(tags={"writer": "2"}, digests={"writer": "sha256:1"}).reference("writer").endswith("@sha256:1")
     assert Images(registry="r", prefix="", digests={"writer": "sha256:1"}).reference("writer") == "r/writer@sha256:1"

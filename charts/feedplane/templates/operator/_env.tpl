@@ -9,6 +9,7 @@
 {{- $_ := set $said "IMAGE_REGISTRY" .Values.images.registry }}
 {{- $_ := set $said "IMAGE_PREFIX" .Values.images.prefix }}
 {{- $_ := set $said "IMAGE_TAG" (default .Chart.AppVersion .Values.images.tag) }}
+{{- $_ := set $said "IMAGE_TAGS" (.Values.images.tags | toJson) }}
 {{- $_ := set $said "IMAGE_DIGESTS" (.Values.images.digests | toJson) }}
 {{- $_ := set $said "IMAGE_PULL_POLICY" .Values.images.pullPolicy }}
 {{- $_ := set $said "IMAGE_PULL_SECRETS" (.Values.images.pullSecrets | toJson) }}

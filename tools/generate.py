@@ -19,6 +19,7 @@ from feedplane_feedset.reference import render_reference
 from feedplane_operator.conditions import MEANINGS, ConditionType
 from feedplane_operator.transitions import ARRIVALS, RECOVERIES
 from feedplane_operator.views import ROW_REASONS
+from image_plan import requirement_files
 
 import charts
 
@@ -146,8 +147,11 @@ def main() -> int:
     checking, root = given.check, given.root
     exchanges = existing_exchanges(root)
     stale = []
-    for name, render in GENERATED.items():
-        path, text = root / name, render(exchanges)
+    texts = {name: render(exchanges) for name, render in GENERATED.items()}
+    if (root / "requirements").is_dir():  # a checkout of venues alone has no images
+        texts |= requirement_files(root)
+    for name, text in texts.items():
+        path = root / name
         if path.is_file() and path.read_text() == text:
             continue
         stale.append(name)

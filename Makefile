@@ -19,7 +19,7 @@ KIND := v0.30.0
 FILE ?= examples/quickstart.yaml
 
 .PHONY: help setup run test test-suite test-e2e test-again test-fast test-charts chart-tools conformance faults check format lint types generate bench fuzz record \
-	engine-up engine-down cluster-up cluster-down test-k8s clean
+	engine-up engine-down images wheels cluster-up cluster-down test-k8s clean
 
 help: ## List every target with one line each
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
@@ -105,6 +105,15 @@ cluster-down: setup ## Stop it
 
 test-k8s: setup ## Tests on a real cluster: one that is started for them, or the one that FEEDPLANE_TEST_KUBECONFIG names
 	$(PYTEST) tests/k8s
+
+IMAGE_OPTIONS = $(if $(ONLY),--only "$(ONLY)") $(if $(BASE_IMAGE),--base-image $(BASE_IMAGE)) $(if $(BUILD_IMAGE),--build-image $(BUILD_IMAGE)) \
+	$(if $(TAG),--tag $(TAG)) $(if $(PREFIX),--prefix $(PREFIX)) $(if $(SOURCE),--source $(SOURCE))
+
+images: setup ## Build the container images: ONLY="writer feed-okx", TAG, PREFIX, BASE_IMAGE and BUILD_IMAGE (docs/kubernetes.md)
+	@$(BIN)/python tools/images.py build $(IMAGE_OPTIONS)
+
+wheels: setup ## Fetch what the images install into build/wheels, for `docker build` by hand
+	@$(BIN)/python tools/images.py wheels $(IMAGE_OPTIONS)
 
 clean: ## Remove the environment, caches and local data
 	rm -rf $(VENV) build data .pytest_cache .mypy_cache .ruff_cache .hypothesis

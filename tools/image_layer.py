@@ -60,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def install(site: Path, *what: str) -> None:
     """With the pinned pip of `wheels/build`, run from its wheel: the builder needs none. Raises: CalledProcessError."""
     pip = next(Path("wheels/build").glob("pip-*.whl")) / "pip"
-    flags = "--quiet --no-cache-dir --no-compile --no-index --no-deps --disable-pip-version-check --root-user-action ignore"
+    flags = (
+        "--quiet --no-cache-dir --no-compile --no-index --no-deps --disable-pip-version-check --root-user-action ignore"
+    )
     command = (sys.executable, str(pip), "install", *flags.split(), "--target", str(site), *what)
     subprocess.run(command, check=True, env={**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH_S)})  # noqa: S603
 

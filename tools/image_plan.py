@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, Final
@@ -97,6 +98,7 @@ def images(root: Path) -> list[Image]:
     return sorted(made, key=lambda image: image.name)
 
 
+@cache
 def project(folder: Path) -> dict[str, Any]:
     """The tables of a distribution's `pyproject.toml`."""
     return tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
@@ -134,6 +136,11 @@ def closure(wanted: Iterable[str], own: dict[str, Path]) -> set[str]:
     return {name for name, _ in seen if name not in own}
 
 
+@cache
+def _installed(name: str) -> tuple[Requirement, ...]:
+    return tuple(Requirement(text) for text in distribution(name).requires or [])
+
+
 def _required(name: str, extra: str, own: dict[str, Path]) -> Iterator[Requirement]:
     """What `name[extra]` adds; the part without an extra is asked for with ''."""
     if name in own:
@@ -141,8 +148,7 @@ def _required(name: str, extra: str, own: dict[str, Path]) -> Iterator[Requireme
         texts = table.get("optional-dependencies", {})[extra] if extra else table.get("dependencies", [])
         yield from map(Requirement, texts)
         return
-    for text in distribution(name).requires or []:
-        needed = Requirement(text)
+    for needed in _installed(name):
         is_plain = needed.marker is None or needed.marker.evaluate({"extra": ""})
         is_of_extra = needed.marker is not None and not is_plain and needed.marker.evaluate({"extra": extra})
         if is_of_extra if extra else is_plain:
@@ -169,7 +175,7 @@ def layers(root: Path) -> dict[str, set[str]]:
 
 def pins(root: Path) -> dict[str, str]:
     """Normalised name -> its pinned lines with hashes, from the lock files."""
-    found = {}
+    found: dict[str, str] = {}
     for file in ("dev.txt", "images.txt", "runtime.txt"):
         path = root / "requirements" / file
         text = path.read_text(encoding="utf-8") if path.is_file() else ""

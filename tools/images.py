@@ -75,7 +75,16 @@ def fetch_wheels(layer: str) -> None:
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes")
+    pip = (
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--require-hashes",
+    )
     platform = ("--only-binary", ":all:", "--python-version", "3.11", "--implementation", "cp")
     tags = [part for minor in range(36, 16, -1) for part in ("--platform", f"manylinux_2_{minor}_x86_64")]
     subprocess.run([*pip, *platform, *tags, "-r", ROOT / FOLDER / f"{layer}.txt", "-d", folder], check=True)  # noqa: S603
@@ -86,14 +95,22 @@ def build(image: Image, given: argparse.Namespace) -> None:
     """Raises: CalledProcessError."""
     print(f"== {image.name}", flush=True)
     arguments = {"BASE_IMAGE": given.base_image, "BUILD_IMAGE": given.build_image, "EXCHANGE": image.exchange}
-    command = [given.docker, "build", "--network", "none", "--file", image.dockerfile, "--tag", reference(image, given)]
+    command = ["build", "--network", "none", "--file", image.dockerfile, "--tag", reference(image, given)]
     command += [part for name, value in arguments.items() if value for part in ("--build-arg", f"{name}={value}")]
     command += [part for name, value in labels(given).items() for part in ("--label", f"{LABEL}{name}={value}")]
     command += ["--no-cache"] if given.no_cache else []
-    done = subprocess.run([*command, "-"], input=context(image), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)  # noqa: S603
+    docker(given, *command, "-", stdin=context(image))
+
+
+def docker(given: argparse.Namespace, *arguments: str, stdin: bytes | None = None) -> str:
+    """What the client printed. Raises: CalledProcessError, after the end of its output was shown."""
+    command = (given.docker, *arguments)
+    done = subprocess.run(command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)  # noqa: S603
+    told = done.stdout.decode(errors="replace")
     if done.returncode:
-        print(done.stdout.decode(errors="replace")[-_SHOWN:], file=sys.stderr)
+        print(told[-_SHOWN:], file=sys.stderr)
         done.check_returncode()
+    return told
 
 
 def reference(image: Image, given: argparse.Namespace) -> str:
@@ -148,24 +165,19 @@ def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
 def print_sizes(chosen: Sequence[Image], given: argparse.Namespace) -> None:
     """Unpacked size of each image, and what it adds to the layers of those above it: what a node really stores."""
     stored: set[str] = set()
-    print(f"{'image':<{max(len(image.name) for image in chosen) + len(given.prefix) + 1}}      MB  new MB")
-    for image in chosen:
-        found = inspect(reference(image, given), given)
+    names = [reference(image, given) for image in chosen]
+    width = max(map(len, names))
+    print(f"{'image':<{width}}      MB  new MB")
+    for name, found in zip(names, json.loads(docker(given, "image", "inspect", *names)), strict=True):
         new = sum(size for layer, size in layer_sizes(found, given) if layer not in stored)
         stored.update(found["RootFS"]["Layers"])
-        print(f"{given.prefix}/{image.name:<{max(len(image.name) for image in chosen)}}  {found['Size'] / _MB:6.0f}  {new / _MB:6.0f}")
-
-
-def inspect(name: str, given: argparse.Namespace) -> dict[str, Any]:
-    done = subprocess.run([given.docker, "image", "inspect", name], capture_output=True, check=True)  # noqa: S603
-    return dict(json.loads(done.stdout)[0])
+        print(f"{name:<{width}}  {found['Size'] / _MB:6.1f}  {new / _MB:6.1f}")
 
 
 def layer_sizes(found: dict[str, Any], given: argparse.Namespace) -> list[tuple[str, int]]:
     """(digest, bytes) of each layer, lowest first: steps that only set metadata have none."""
-    history = (given.docker, "history", "--no-trunc", "--human=false", "--format", "{{.Size}}", found["Id"])
-    told = subprocess.run(history, capture_output=True, text=True, check=True).stdout.split()  # noqa: S603
-    sizes = [int(size) for size in reversed(told) if int(size)]
+    told = docker(given, "history", "--no-trunc", "--human=false", "--format", "{{.Size}}", found["Id"])
+    sizes = [int(size) for size in reversed(told.split()) if int(size)]
     return list(zip(found["RootFS"]["Layers"], sizes, strict=True))
 
 

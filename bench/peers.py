@@ -9,6 +9,11 @@ from typing import Any
 
 import orjson
 
+_TOKEN = {"data": {"token": "-", "instanceServers": [{"endpoint": "wss://localhost", "pingInterval": 18_000}]}}
+"""What KuCoin answers to whoever asks where to connect."""
+_CONFIG = {"KUCOIN": {"kucoin": {"key_id": "-", "key_secret": "-", "key_passphrase": "-"}}}
+"""A key that is never checked: cryptofeed signs its requests for books with it."""
+
 
 class Peer:
     """One cryptofeed venue, fed by hand. `counts` is what its callbacks saw.
@@ -38,14 +43,15 @@ class Peer:
             return bodies[url]
 
         HTTPAsyncConn.read = read  # type: ignore[method-assign]
+        HTTPSync.write = lambda *_args, **_kwargs: _TOKEN  # type: ignore[method-assign]
         callbacks = {channel: self._counter(channel) for channel in subscription}
         if reads_top:
             callbacks["l2_book"] = self._read_top
         self.feed = EXCHANGE_MAP[exchange](
-            candle_closed_only=False, subscription=subscription, callbacks=callbacks, config={}
+            candle_closed_only=False, subscription=subscription, callbacks=callbacks, config=_CONFIG.get(exchange, {})
         )
         _, _, self.handler, _ = self.feed.connect()[0]
-        self.conn = _Connection()
+        self.conn = _Connection(self.feed.websocket_endpoints[0].address)
 
     def _counter(self, channel: str) -> Any:
         async def count(*_: object, **__: object) -> None:
@@ -67,9 +73,10 @@ class Peer:
 class _Connection:
     """What handlers ask of a connection: nothing of weight."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str) -> None:
         self.uuid = "1"
         self.conn_type = "wss"
+        self.address = address
         self.subscription: dict[str, list[str]] = {}
 
     async def write(self, *_: object) -> None: ...

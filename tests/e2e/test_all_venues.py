@@ -3,59 +3,39 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-import urllib.request
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
-from feedplane_core.adapter import Adapter, Options
-from feedplane_core.instruments import Instrument
-from feedplane_core.names import MarketType
-from feedplane_core.paging import next_page
+from feedplane_core.adapter import Options
 from feedplane_feedset.known import KnownExchange
 from feedplane_testing.oracle import account_faults, hot_state_faults, judge_history
 from feedplane_testing.plane import Plane, Simulator
+from feedplane_testing.simulated import simulated_instruments, two_of_one_market
 
 pytestmark = pytest.mark.faults
 
-RUN_S = 60
+RUN_S = int(os.environ.get("FEEDPLANE_TEST_SECONDS", "60"))
+"""Of the run before it is judged; set it for a longer one."""
 RATE = 3_000
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def simulated_instruments(adapter: Adapter) -> list[Instrument]:
-    """What the simulated venue lists, as the real adapter reads it."""
-    bodies = []
-    for request in adapter.instruments_requests():
-        following = request
-        while following is not None:
-            call = urllib.request.Request(
-                following.url, data=following.body, headers=dict(following.headers), method=following.method
-            )
-            body = _OPENER.open(call, timeout=10).read()
-            bodies.append(body)
-            following = next_page(following, body)
-    return adapter.decode_instruments(bodies)
 
 
 def entry_of(exchange: str, endpoints: dict[str, str]) -> dict[str, Any]:
-    """One entry of a FeedSet: a single market (some venues spell two alike), two symbols, all feeds."""
+    """One entry of a FeedSet: two symbols of a single market, all feeds."""
     adapter = entry_points(group="feedplane.adapters")[exchange].load()(Options(endpoints=endpoints))
-    listed = simulated_instruments(adapter)
-    markets = {i.market_type for i in listed}
-    market = next(m for m in (MarketType.PERP_LINEAR, MarketType.SPOT, MarketType.PERP_INVERSE) if m in markets)
-    symbols = sorted(i.instrument for i in listed if i.market_type is market and i.base in ("BTC", "XBT", "ETH"))
+    chosen = two_of_one_market(simulated_instruments(adapter))
     return {
         "exchange": exchange,
-        "markets": [market],
+        "markets": [chosen[0].market_type],
         "feeds": list(KnownExchange.from_offers(exchange, adapter.offers).selectable),
-        "symbols": {"include": symbols[:2]},
+        "symbols": {"include": [instrument.instrument for instrument in chosen]},
     }
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(400 + 2 * RUN_S)
 def test_all_venues_at_once(tmp_path: Path) -> None:
     with Simulator(tmp_path, "--rate", str(RATE), "--seed", "3", "--instruments", "4") as venues:
         endpoints = json.loads(venues.ready_path.read_text())["endpoints"]

@@ -48,7 +48,11 @@ class Peer:
         if reads_top:
             callbacks["l2_book"] = self._read_top
         self.feed = EXCHANGE_MAP[exchange](
-            candle_closed_only=False, subscription=subscription, callbacks=callbacks, config=_CONFIG.get(exchange, {})
+            candle_closed_only=False,
+            subscription=subscription,
+            callbacks=callbacks,
+            config=_CONFIG.get(exchange, {}),
+            checksum_validation=True,
         )
         _, _, self.handler, _ = self.feed.connect()[0]
         self.conn = _Connection(self.feed.websocket_endpoints[0].address)

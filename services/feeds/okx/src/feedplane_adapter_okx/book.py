@@ -147,8 +147,8 @@ class Rule:
     def __init__(self, instrument: Instrument | None, source: SnapshotSource) -> None:
         self.source = source
         self._contract = instrument if instrument is not None and instrument.contract_size is not None else None
-        self._sent: dict[Sequence[str], Sequence[str]] = {}
-        """Levels of late as the venue sent them: of the best 25, few change from one message to the next."""
+        self._sent: dict[Sequence[str], str] = {}
+        """Levels of late, as their part of the text that is checked: of the best 25, few change from one message to the next."""
 
     def joins(self, snapshot: BookSnapshot, diff: DepthDiff) -> Verdict:
         """An update that begins before the snapshot and ends after it holds all that came between, and its quantities are absolute."""
@@ -166,22 +166,20 @@ class Rule:
 
     def checksum(self, bids: Sequence[Sequence[str]], asks: Sequence[Sequence[str]]) -> int | None:
         """CRC-32, signed, of `bid:qty:ask:qty:...` over the best 25 levels as the venue sent them; one side alone where the other has run out."""
-        best = zip_longest(bids[:CHECKSUM_LEVELS], asks[:CHECKSUM_LEVELS])
-        levels = [level for pair in best for level in pair if level is not None]
-        if self._contract is not None:
-            levels = [self._remembered(level) for level in levels]
-        parts = [part for level in levels for part in level]
-        unsigned = crc32(":".join(parts).encode())
+        sent, texts = self._sent, []
+        for pair in zip_longest(bids[:CHECKSUM_LEVELS], asks[:CHECKSUM_LEVELS]):
+            for level in pair:
+                if level is not None:
+                    key = tuple(level)
+                    texts.append(sent.get(key) or self._remember(key))
+        unsigned = crc32(":".join(texts).encode())
         return unsigned - (1 << 32) if unsigned >> 31 else unsigned
 
-    def _remembered(self, level: Sequence[str]) -> Sequence[str]:
-        key = tuple(level)
-        sent = self._sent.get(key)
-        if sent is None:
-            if len(self._sent) >= _SENT_CAP:
-                self._sent.clear()
-            sent = self._sent[key] = self._as_sent(key)
-        return sent
+    def _remember(self, level: tuple[str, ...]) -> str:
+        if len(self._sent) >= _SENT_CAP:
+            self._sent.clear()
+        text = self._sent[level] = ":".join(self._as_sent(level))
+        return text
 
     def _as_sent(self, level: Sequence[str]) -> Sequence[str]:
         """The level with its quantity in contracts again, in the shortest text, as the venue writes them.

@@ -344,6 +344,8 @@ def test_one_line_tells_the_truth(feedsets: FeedSets, kube: Kubectl) -> None:
     conditions = [
         {"type": "Ready", "status": "False", "reason": "Starting", **condition},
         {"type": "Progressing", "status": "False", "reason": "SinkUnhealthy", **condition},
+        {"type": "SinksHealthy", "status": "False", "reason": "SinkUnhealthy", **condition},
+        {"type": "Degraded", "status": "True", "reason": "RecentGaps", **condition},
     ]
     status = {"conditions": conditions, "collectors": {"desired": 3, "ready": 2, "updated": 2}, "symbols": 41}
     assert feedsets.create(MINIMAL).is_ok
@@ -353,10 +355,10 @@ def test_one_line_tells_the_truth(feedsets: FeedSets, kube: Kubectl) -> None:
     wide_head, wide_line = inside("get", "marketdata", "-o", "wide").splitlines()
 
     assert answer.is_ok, answer
-    assert head.split() == "NAME READY REASON COLLECTORS DESIRED SYMBOLS AGE".split()
-    assert line.split()[:6] == ["x", "False", "Starting", "2", "3", "41"]
+    assert head.split() == "NAME READY REASON SINKS COLLECTORS DESIRED SYMBOLS AGE".split()
+    assert line.split()[:7] == ["x", "False", "Starting", "False", "2", "3", "41"]
     assert wide_head.split()[-2:] == ["ROLLOUT", "LOSS"]
-    assert wide_line.split()[-2:] == ["1.2.3", "SinkUnhealthy"]
+    assert wide_line.split()[-3:] == ["1.2.3", "SinkUnhealthy", "RecentGaps"]
 
 
 # ------------------------------------------------------------------------------------------- server-side apply and sizes

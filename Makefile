@@ -6,11 +6,11 @@ space := $(empty) $(empty)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-DISTRIBUTIONS := shared ddl $(wildcard services/*/pyproject.toml) $(wildcard services/feeds/*/pyproject.toml) \
+DISTRIBUTIONS := shared shared/native ddl $(wildcard services/*/pyproject.toml) $(wildcard services/feeds/*/pyproject.toml) \
 	$(wildcard operator/pyproject.toml) tests/support tests/k8s/cluster
 FOLDERS := $(sort $(patsubst %/pyproject.toml,%,$(DISTRIBUTIONS)))
 SOURCES := $(wildcard $(addsuffix /src,$(FOLDERS)))
-STAMP := $(VENV)/.feedplane-$(shell cat requirements/dev.txt $(addsuffix /pyproject.toml,$(FOLDERS)) | sha256sum | cut -c1-16)
+STAMP := $(VENV)/.feedplane-$(shell cat requirements/dev.txt $(addsuffix /pyproject.toml,$(FOLDERS)) shared/native/csrc/* | sha256sum | cut -c1-16)
 PYTEST := $(BIN)/pytest
 JOBS ?= 2
 HELM := v3.19.4

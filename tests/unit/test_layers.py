@@ -15,7 +15,7 @@ IMPURE = frozenset(
     "sqlite3 ssl subprocess tempfile threading time urllib".split()
 )
 PURE_PARTS = frozenset({"urllib.parse"})  # of an impure module: a URL is only text
-PURE_BASE = {"feedplane_core", "msgspec", "orjson"}
+PURE_BASE = {"feedplane_core", "feedplane_native", "msgspec", "orjson"}  # feedplane_native: the core, compiled
 SHARED = {"feedplane_core", "feedplane_feedset", "feedplane_journal", "feedplane_ops"}
 WIRE_DECODERS = {"google"}  # protobuf, for a venue that speaks it
 
@@ -23,6 +23,7 @@ ALLOWED: dict[
     str, set[str] | None
 ] = {  # None: any third-party library, the shared packages, no other Feedplane package
     "feedplane_core": PURE_BASE,
+    "feedplane_native": {"feedplane_native"},
     "feedplane_feedset": PURE_BASE | {"feedplane_feedset", "pydantic", "pydantic_core", "annotated_types", "yaml"},
     "feedplane_journal": {"feedplane_core", "feedplane_journal", "pyarrow", "google_crc32c"},
     "feedplane_ops": {
@@ -49,7 +50,7 @@ COMPOSER = "feedplane_cli"
 def packages() -> dict[str, Path]:
     """Import name -> folder, over all distributions."""
     found = {}
-    for pyproject in sorted(ROOT.glob("*/pyproject.toml")) + sorted(ROOT.glob("services/**/pyproject.toml")):
+    for pyproject in sorted(ROOT.glob("*/pyproject.toml")) + sorted(ROOT.glob("s*/**/pyproject.toml")):
         if ".venv" not in pyproject.parts:
             found.update({path.name: path for path in sorted((pyproject.parent / "src").glob("feedplane_*"))})
     return found

@@ -1,7 +1,9 @@
 """An order book as exact text, ordered by exact integers.
 
+`BookSide` and `OrderBook` are the compiled ones where there is a compiled core (`shared/native/csrc/book.c`); the classes here are its reference and its stand-in.
+
 Changes can be deferred: they are merged by price at the speed of a dict and worked in when somebody looks, which spares most of the work where books change a thousand
-times for each look.
+times for each look. (The compiled book works them in at once, which costs it less than remembering them.)
 
 Each side is a dict from ordering key to the decoder's own `[price, qty]` level and a sorted list of keys, best last, so that the usual change (near the best) moves little.
 """
@@ -9,7 +11,9 @@ Each side is a dict from ordering key to the decoder's own `[price, qty]` level 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 
+from .cores import compiled
 from .decimals import Level, Levels, is_zero, scaled
 
 FAR = 1 << 30
@@ -21,7 +25,7 @@ _keys_by_sign: dict[int, dict[str, int]] = {+1: {}, -1: {}}
 """Ordering keys of price texts seen, for all books together: prices repeat, so this spares most conversions. Bounded: starts anew when full."""
 
 
-class BookSide:
+class PythonBookSide:
     """One side. `sign` is +1 for bids and -1 for asks: keys ascend towards the best."""
 
     __slots__ = ("_deferred", "_key_of", "_keys", "_levels", "_near", "_order", "_sign")
@@ -149,14 +153,14 @@ class BookSide:
         return [levels[key] for key in keys]
 
 
-class OrderBook:
+class PythonOrderBook:
     """Both sides of one instrument."""
 
     __slots__ = ("asks", "bids")
 
     def __init__(self) -> None:
-        self.bids = BookSide(+1)
-        self.asks = BookSide(-1)
+        self.bids = PythonBookSide(+1)
+        self.asks = PythonBookSide(-1)
 
     def replace(self, bids: Levels, asks: Levels) -> None:
         self.bids.replace(bids)
@@ -190,3 +194,7 @@ class OrderBook:
 
     def is_two_sided(self) -> bool:
         return len(self.bids) > 0 and len(self.asks) > 0
+
+
+BookSide: Callable[[int], PythonBookSide] = PythonBookSide if compiled is None else compiled.BookSide
+OrderBook: Callable[[], PythonOrderBook] = PythonOrderBook if compiled is None else compiled.OrderBook

@@ -7,7 +7,7 @@ flat text list after the row. The second number is the row's end in the texts; b
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -26,6 +26,21 @@ class Refused(NamedTuple):
     record_type: str
     row_count: int
     detail: str
+
+
+class Taken(NamedTuple):
+    """Batches by record type, and the rows that do not fit their columns."""
+
+    batches: list[tuple[str, pa.RecordBatch]]
+    refused: list[Refused]
+
+
+class Pending(Protocol):
+    """Rows taken out of the columns. `build` may run in another thread while the columns fill again."""
+
+    def build(self) -> Taken:
+        """The rows as batches; one with a value that does not fit is refused, all others are kept in order."""
+        ...
 
 
 class Store:

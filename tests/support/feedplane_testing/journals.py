@@ -7,8 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from feedplane_core.events import BookSnapshot, DepthDiff, Event, TopOfBook, Trade
-from feedplane_core.names import NS_PER_S, Aggressor, MarketType
+from feedplane_core.events import (
+    AdvancedMetric,
+    BookSnapshot,
+    BookTop,
+    Checkpoint,
+    DepthDiff,
+    DerivedL1,
+    Event,
+    FundingRate,
+    Gap,
+    Kline,
+    Liquidation,
+    MarkPrice,
+    OpenInterest,
+    Status,
+    TopOfBook,
+    Trade,
+)
+from feedplane_core.names import NS_PER_S, Aggressor, Feed, Liquidated, MarketType
 from feedplane_journal.columns import Columns
 from feedplane_journal.files import Files, OsFiles
 from feedplane_journal.segments import Budget, FrameRead, JournalReader, JournalWriter, Position, SegmentMeta
@@ -79,6 +96,32 @@ def depth_diff(number: int, levels: int = 4, instrument: str = "BTCUSDT") -> Dep
 def book_snapshot(number: int, levels: int = 4) -> BookSnapshot:
     diff = depth_diff(number, levels)
     return BookSnapshot(**head(number), bids=diff.bids, asks=diff.asks, last_seq=number * 10)
+
+
+EVERY_TYPE: list[Event] = [
+    trade(1),
+    top_of_book(2),
+    book_snapshot(3),
+    depth_diff(4),
+    Liquidation(**head(5), liquidated=Liquidated.LONG, price="1.25", qty="7", order_id="o1"),
+    Kline(
+        **head(6), open_ns=T0_NS, interval_s=60, open="1", high="3", low="0.5", close="2.25", volume="0",
+        trades=None, is_closed=True,
+    ),
+    MarkPrice(**head(7), mark_price="60000.123456789012345678", index_price=None),
+    FundingRate(**head(8), rate="-0.0001", interval_s=28_800, next_funding_ns=T0_NS + 1),
+    OpenInterest(**head(9), open_interest="12345678901234567890"),
+    BookTop(**head(10), depth=5, bids=[["1", "2"]], asks=[], seq=None),
+    DerivedL1(**head(11), bid_price="1", bid_qty="2", ask_price="3", ask_qty="4", seq=9),
+    AdvancedMetric(
+        **head(12), spread_px="0.1", spread_bps="1.5", microprice="2", imbalance_5="-0.5", imbalance_20="0.25",
+        trade_imb_1s="0", seq=None,
+    ),
+    Checkpoint(**head(13), bids=[["1", "2"], ["0.5", "1"]], asks=[["2", "2"]], seq=5),
+    Gap(**head(14), gap_id="g1", gap_feed=Feed.TRADES, from_ns=T0_NS, to_ns=None, from_seq=3, to_seq=None),
+    Status(**head(15), status_feed=None, status="connected", detail="c1"),
+]  # fmt: skip
+"""One event of each type."""
 
 
 def batches_of(events: Sequence[Event]) -> list[tuple[str, pa.RecordBatch]]:

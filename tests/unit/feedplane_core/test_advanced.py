@@ -12,8 +12,8 @@ from feedplane_core.names import NS_PER_S, Aggressor
 from hypothesis import given
 from hypothesis import strategies as st
 
-prices = st.one_of(st.integers(1, 10**14), st.integers(1, 10**36)).map(lambda n: unscaled(n * 100))
-sizes = st.one_of(st.integers(0, 10**13), st.integers(0, 10**36)).map(lambda n: unscaled(n * 100))
+prices = st.one_of(st.integers(1, 10**14), st.integers(1, 10**36 - 1)).map(lambda n: unscaled(n * 100))
+sizes = st.one_of(st.integers(0, 10**13), st.integers(0, 10**36 - 1)).map(lambda n: unscaled(n * 100))
 sides = st.lists(st.tuples(prices, sizes), max_size=25)
 LAST_PLACE = Fraction(1, 2 * 10**18)
 

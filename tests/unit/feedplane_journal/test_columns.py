@@ -7,57 +7,18 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from feedplane_core.events import (
-    EVENT_TYPES,
-    AdvancedMetric,
-    BookTop,
-    Checkpoint,
-    DerivedL1,
-    Event,
-    FundingRate,
-    Gap,
-    Kline,
-    Liquidation,
-    MarkPrice,
-    OpenInterest,
-    Status,
-    Trade,
-)
+from feedplane_core.events import EVENT_TYPES, Event, Status, Trade
 from feedplane_core.identity import identity_of
 from feedplane_core.instruments import Instrument
 from feedplane_core.journal import RECORD_TYPES
 from feedplane_core.jsonlines import event_dict
-from feedplane_core.names import Aggressor, Feed, Liquidated, MarketType
+from feedplane_core.names import Aggressor, MarketType
 from feedplane_journal.columns import Columns
 from feedplane_journal.rows import row_dicts
 from feedplane_journal.schema import SCHEMAS
-from feedplane_testing.journals import EXCHANGE, T0_NS, book_snapshot, depth_diff, head, top_of_book, trade
+from feedplane_testing.journals import EVERY_TYPE, EXCHANGE, T0_NS, book_snapshot, depth_diff, head, top_of_book, trade
 from hypothesis import given
 from hypothesis import strategies as st
-
-EVERY_TYPE: list[Event] = [
-    trade(1),
-    top_of_book(2),
-    book_snapshot(3),
-    depth_diff(4),
-    Liquidation(**head(5), liquidated=Liquidated.LONG, price="1.25", qty="7", order_id="o1"),
-    Kline(
-        **head(6), open_ns=T0_NS, interval_s=60, open="1", high="3", low="0.5", close="2.25", volume="0",
-        trades=None, is_closed=True,
-    ),
-    MarkPrice(**head(7), mark_price="60000.123456789012345678", index_price=None),
-    FundingRate(**head(8), rate="-0.0001", interval_s=28_800, next_funding_ns=T0_NS + 1),
-    OpenInterest(**head(9), open_interest="12345678901234567890"),
-    BookTop(**head(10), depth=5, bids=[["1", "2"]], asks=[], seq=None),
-    DerivedL1(**head(11), bid_price="1", bid_qty="2", ask_price="3", ask_qty="4", seq=9),
-    AdvancedMetric(
-        **head(12), spread_px="0.1", spread_bps="1.5", microprice="2", imbalance_5="-0.5", imbalance_20="0.25",
-        trade_imb_1s="0", seq=None,
-    ),
-    Checkpoint(**head(13), bids=[["1", "2"], ["0.5", "1"]], asks=[["2", "2"]], seq=5),
-    Gap(**head(14), gap_id="g1", gap_feed=Feed.TRADES, from_ns=T0_NS, to_ns=None, from_seq=3, to_seq=None),
-    Status(**head(15), status_feed=None, status="connected", detail="c1"),
-]  # fmt: skip
 
 
 def take(events: list[Event]) -> dict[str, pa.RecordBatch]:
@@ -116,7 +77,7 @@ def test_identity_is_stored_only_where_no_id_or_sequence_says_it() -> None:
 
 def test_the_last_trade_rides_with_quotes() -> None:
     columns = Columns(EXCHANGE)
-    columns.append(top_of_book(1), last_price="60000.5", last_qty="0.1")
+    columns.append(top_of_book(1), "60000.5", "0.1")
     columns.append(top_of_book(2))
     [(_, batch)] = columns.take().batches
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
+from feedplane_core.cores import CORE_NAME, problem_with
 from feedplane_core.errors import FeedplaneError, UsageError
 from feedplane_core.names import Feed
+from feedplane_ops.version import __version__
 
 from feedplane_cli.console import EXIT_FAILED, EXIT_USAGE, err, fail, out, seconds_of, told_plainly
 from feedplane_cli.datadir import DEFAULT_ROOT, read_note
@@ -58,6 +61,23 @@ def read_feedset(path: Path, option: str = "-f") -> str:
     except (OSError, UnicodeDecodeError) as e:
         why = e.strerror if isinstance(e, OSError) else "it is no text"
         raise UsageError(option, f"{path} cannot be read: {why}") from e
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        out.print(f"feedplane {__version__}, {CORE_NAME} core")
+        raise typer.Exit
+
+
+@app.callback()
+def feedplane(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Version, and which core runs.")
+    ] = False,
+) -> None:
+    """Public crypto market data: latest state in Redis, complete history in ClickHouse, every hole known."""
+    if problem := problem_with(os.environ.get("FEEDPLANE_CORE", "")):
+        fail(f"FEEDPLANE_CORE: {problem}", EXIT_USAGE)
 
 
 @app.command()

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from feedplane_core.errors import JournalFull
 from feedplane_core.names import NS_PER_S
-from feedplane_journal.blocks import Refused
-from feedplane_journal.columns import Columns, Pending
+from feedplane_journal.blocks import Pending, Refused
+from feedplane_journal.columns import Columns
 from feedplane_journal.schema import account_of
 from feedplane_journal.segments import ShedRange
 from feedplane_ops.latency import LatencyHistogram

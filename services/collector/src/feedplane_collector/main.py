@@ -16,6 +16,7 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 import_pyarrow()
 
 from feedplane_core.adapter import Adapter, Options  # noqa: E402 - pyarrow first, without numpy
+from feedplane_core.cores import CORE_NAME  # noqa: E402
 from feedplane_core.errors import DecodeError, FeedplaneError, JournalError, UsageError  # noqa: E402
 from feedplane_core.names import NS_PER_MS, NS_PER_S, Feed  # noqa: E402
 from feedplane_journal.columns import Columns  # noqa: E402
@@ -186,6 +187,8 @@ class Collector:
                 "feedset": self._config.feedset,
                 "port": self._server.port,
                 "mode": self._settings.mode,
+                "core": CORE_NAME,
+                "socket_library": self._settings.socket_library,
             },
         )
         fetcher = SnapshotFetcher(self._pipeline, self._rest, self._fleet.resubscribe, self._on_task_failed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from feedplane_core.cores import CORE_NAME
 from feedplane_core.names import Feed
 from feedplane_ops.metrics import Metrics
 
@@ -50,6 +51,7 @@ class Report:
             "name": self._name,
             "exchange": pipeline.adapter.exchange,
             "mode": self._mode,
+            "core": CORE_NAME,
             "feeds": {
                 feed: {
                     **{key: getattr(account, key) for key in _COUNTS},
@@ -174,6 +176,9 @@ class Report:
             "0 none, 1 diffs shed, 2 L1 shed, 3 all shed.",
             (),
             lambda: {(): int(self._pipeline.keeper.pressure)},
+        )
+        metrics.observe_gauge(
+            "core", "1 for the core that runs: native or python.", ("core",), lambda: {(CORE_NAME,): 1}
         )
 
     def _per_feed(self, key: str) -> dict[tuple[str, str], float]:

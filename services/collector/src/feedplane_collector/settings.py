@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from feedplane_core.cores import problem_with
 from feedplane_core.names import Mode
 from feedplane_ops.settings import ServiceSettings
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from feedplane_collector.transport import SocketLibrary
 
@@ -26,12 +27,21 @@ class CollectorSettings(ServiceSettings):
     switches: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Per exchange, the switches that its README names for facts that are not settled, as JSON."""
     socket_library: SocketLibrary = SocketLibrary.WEBSOCKETS
+    core: str = ""
+    """`native` or `python`: numbers, books and columns in C, or their reference; empty takes what is installed. Read at import by `feedplane_native`, refused here."""
     commit_interval_ms: int = Field(default=10, ge=1, le=1_000)
     """Longest wait for a group commit."""
     strict_symbols: bool = False
     """End with exit code 2 when the venue does not list a symbol; else follow the others and say so."""
     ca_file: Path | None = None
     """Certificates to trust instead of the system's."""
+
+    @field_validator("core")
+    @classmethod
+    def _core_can_run(cls, wish: str) -> str:
+        if problem := problem_with(wish):
+            raise ValueError(problem)
+        return wish
 
 
 def read_settings(argv: list[str]) -> CollectorSettings:

@@ -13,13 +13,11 @@ SOURCES := $(wildcard $(addsuffix /src,$(FOLDERS)))
 STAMP := $(VENV)/.feedplane-$(shell cat requirements/dev.txt $(addsuffix /pyproject.toml,$(FOLDERS)) shared/native/csrc/* | sha256sum | cut -c1-16)
 PYTEST := $(BIN)/pytest
 JOBS ?= 2
-HELM := v3.19.4
-KUBECONFORM := v0.7.0
 KIND := v0.30.0
 FILE ?= examples/quickstart.yaml
 
 .PHONY: help setup run test test-suite test-e2e test-again test-fast test-charts chart-tools conformance faults check format lint types generate bench fuzz record \
-	engine-up engine-down images wheels cluster-up cluster-down test-k8s clean
+	engine-up engine-down images wheels cluster-up cluster-down test-k8s kind-up kind-e2e kind-down clean
 
 help: ## List every target with one line each
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
@@ -61,9 +59,8 @@ faults: setup ## Promises under faults: the whole plane, simulated venues, kills
 test-charts: setup ## Charts: lint, render, schemas, policies, wrong values (needs helm and kubeconform: make chart-tools)
 	$(PYTEST) -q tests/charts
 
-chart-tools: ## Build helm, kubeconform and kind from their Go modules into `go env GOPATH`/bin
-	go install helm.sh/helm/v3/cmd/helm@$(HELM)
-	go install github.com/yannh/kubeconform/cmd/kubeconform@$(KUBECONFORM)
+chart-tools: ## Build helm and kubeconform at the versions of the cluster's tools, and kind, into `go env GOPATH`/bin
+	cd tests/k8s/cluster/tools && go install helm.sh/helm/v3/cmd/helm github.com/yannh/kubeconform/cmd/kubeconform
 	go install sigs.k8s.io/kind@$(KIND)
 
 check: setup ## Format, lint, strict types, layers, drift of generated files
@@ -114,6 +111,21 @@ images: setup ## Build the container images: ONLY="writer feed-okx", TAG, PREFIX
 
 wheels: setup ## Fetch what the images install into build/wheels, for `docker build` by hand
 	@$(BIN)/python tools/images.py wheels $(IMAGE_OPTIONS)
+
+kind-up: images ## Where there is a container engine: a kind cluster with zones, all images, the chart with simulated venues and stores
+	kind get clusters | grep -qx feedplane || kind create cluster --config tests/k8s/kind.yaml --wait 3m
+	kind load docker-image --name feedplane $$(docker image ls --format '{{.Repository}}:{{.Tag}}' \
+	  --filter "reference=feedplane/*:$$($(BIN)/python -c 'from feedplane_ops.version import __version__; print(__version__)')")
+	mkdir -p build && kind get kubeconfig --name feedplane > build/kind.kubeconfig && chmod 600 build/kind.kubeconfig
+	helm --kubeconfig build/kind.kubeconfig upgrade --install feedplane charts/feedplane --namespace feedplane --create-namespace \
+	  -f charts/feedplane/values-dev.yaml --wait --timeout 5m
+
+kind-e2e: kind-up ## The release's own test and the tests of tests/k8s on it
+	helm --kubeconfig build/kind.kubeconfig test feedplane --namespace feedplane
+	FEEDPLANE_TEST_KUBECONFIG=$(CURDIR)/build/kind.kubeconfig $(PYTEST) tests/k8s
+
+kind-down: ## Delete it
+	kind delete cluster --name feedplane
 
 clean: ## Remove the environment, caches and local data
 	rm -rf $(VENV) build data .pytest_cache .mypy_cache .ruff_cache .hypothesis

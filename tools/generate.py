@@ -132,6 +132,7 @@ GENERATED: dict[str, Callable[[Sequence[str]], str]] = {
     "charts/feedplane/files/operator-role.yaml": lambda exchanges: (ROOT / "operator/rbac/role.yaml").read_text(),
     "charts/feedset-crds/README.md": _chart_readme("feedset-crds"),
     "charts/feedplane/files/venue-endpoints.json": charts.venue_endpoints,
+    "skaffold.yaml": charts.skaffold,
     "charts/feedplane/README.md": _chart_readme("feedplane"),
     "operator/src/feedplane_operator/venues.json": operator_venues_text,
 }

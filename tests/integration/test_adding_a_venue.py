@@ -185,6 +185,11 @@ def test_generated_files_list_it(added: Added) -> None:
     assert "`spot` | live | book | live | book | book |" in rows[1]
     crd = yaml.safe_load((added.root / "operator" / "crd" / "feedset.yaml").read_text())
     assert exchange_enums(crd) == [[NEIGHBOUR, "toy"]]
+    assert crd == yaml.safe_load((added.root / "charts" / "feedset-crds" / "files" / "feedset.yaml").read_text())
+    endpoints = json.loads((added.root / "charts" / "feedplane" / "files" / "venue-endpoints.json").read_text())
+    assert set(endpoints) == {NEIGHBOUR, "toy"}
+    artifacts = yaml.safe_load((added.root / "skaffold.yaml").read_text())["build"]["artifacts"]
+    assert {"feedplane/feed-toy", "feedplane/writer"} < {one["image"] for one in artifacts}
 
 
 def exchange_enums(node: Any) -> list[list[str]]:

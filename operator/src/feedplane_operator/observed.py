@@ -5,7 +5,7 @@ Reads plain objects; a field that is missing reads as nothing having happened ye
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ class DeploymentState:
     name: str
     exchange: str
     place: tuple[str, str]  # entry and shard, as its labels say
+    sinks: frozenset[str]  # that its pods write to
     template_hash: str  # of the template that it holds now
     replicas: int
     updated: int
@@ -118,6 +119,7 @@ def _deployment(each: Object) -> DeploymentState:
         name=metadata["name"],
         exchange=labels.get("feedplane.io/exchange", ""),
         place=(labels.get("feedplane.io/entry", ""), labels.get("feedplane.io/shard", "")),
+        sinks=frozenset(_sinks(spec)),
         template_hash=_annotation(template, TEMPLATE_HASH),
         replicas=int(spec.get("replicas", 1)),
         updated=int(status.get("updatedReplicas", 0)),
@@ -128,6 +130,12 @@ def _deployment(each: Object) -> DeploymentState:
         is_paused=bool(spec.get("paused", False)),
         deadline_message=_told(progress) if progress.get("reason") == "ProgressDeadlineExceeded" else None,
     )
+
+
+def _sinks(spec: Mapping[str, Any]) -> Iterator[str]:
+    for container in spec.get("template", {}).get("spec", {}).get("initContainers") or ():
+        if str(container["name"]).startswith(_WRITER_PREFIX):
+            yield str(container["name"]).removeprefix(_WRITER_PREFIX)
 
 
 def _pod(each: Object, words: Words) -> PodState:

@@ -14,7 +14,7 @@ shard that gets it follows it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -87,16 +87,17 @@ class _Step:
 
 
 def _step(collector: Collector, observed: Observed, troubles: Mapping[str, str], turns: frozenset[str]) -> _Step:
-    trouble = _trouble(collector.sinks, troubles)
+    """A sink counts that the running pods write to and that still is wanted: what is for no other is not worth a wait."""
     behind = _behind(collector, observed)
-    stays = bool(behind) and (trouble is not None or not turns.intersection(behind))
     step = _Step()
-    for each in collector.objects:
+    for each in (each for each in collector.objects if each["kind"] == "Deployment"):
         name = each["metadata"]["name"]
-        if each["kind"] == "Deployment":
-            _replace(step, each, observed.deployments.get(name), name in behind, trouble, name in turns)
-        elif not (stays and name == collector.symbols_map):
-            step.apply.append(each)
+        live = observed.deployments.get(name)
+        trouble = None if live is None else _trouble(live.sinks.intersection(collector.sinks), troubles)
+        _replace(step, each, live, name in behind, trouble, name in turns)
+    is_left = bool(behind) and all(each["metadata"]["name"] not in behind for each in step.apply)
+    others = (each for each in collector.objects if each["kind"] != "Deployment")
+    step.apply[:0] = [each for each in others if not (is_left and each["metadata"]["name"] == collector.symbols_map)]
     return step
 
 
@@ -114,18 +115,19 @@ def _replace(
         step.apply.append(wanted)
 
 
-def _trouble(sinks: tuple[str, ...], troubles: Mapping[str, str]) -> str | None:
-    return "; ".join(f"{sink}: {troubles[sink]}" for sink in sinks if sink in troubles) or None
+def _trouble(sinks: Collection[str], troubles: Mapping[str, str]) -> str | None:
+    return "; ".join(f"{sink}: {troubles[sink]}" for sink in sorted(sinks) if sink in troubles) or None
 
 
 def _kept(desired: Desired, observed: Observed, troubles: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     wanted = {name for collector in desired.collectors for name in collector.deployments}
+    sinks = {sink for collector in desired.collectors for sink in collector.sinks}
     for name, state in sorted(observed.deployments.items()):
         if name in wanted:
             continue
         heirs = [collector for collector in desired.collectors if collector.exchange == state.exchange]
         late = [heir.base for heir in heirs if not is_complete(heir, observed)]
-        if (trouble := _trouble(tuple(troubles), troubles)) is not None:
+        if (trouble := _trouble(state.sinks & sinks, troubles)) is not None:
             yield name, trouble
         elif late:
             yield name, f"until {', '.join(late)} has taken over"

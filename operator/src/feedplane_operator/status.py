@@ -21,11 +21,14 @@ from feedplane_operator.desired import Desired
 from feedplane_operator.health import Health, render_sinks
 from feedplane_operator.naming import digest
 from feedplane_operator.observed import Observed
-from feedplane_operator.rollout import Decision
+from feedplane_operator.rollout import ROLLOUT_ANNOTATION, Decision
 from feedplane_operator.transitions import Event, events_of
 from feedplane_operator.views import View, render_views
 
 _SHOWN = 6
+_REMEDY = (
+    f"pods are kept for what they could not store; annotation {ROLLOUT_ANNOTATION}=force replaces them all the same"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ def _progressing(views: list[View], decision: Decision, refused: Sequence[str]) 
         return Verdict("False", Reason.OBJECTS_REFUSED, _few(refused))
     if decision.held:
         held = [f"{name} ({why})" for name, why in sorted(decision.held.items())]
-        return Verdict("False", Reason.SINK_UNHEALTHY, f"held: {_few(held)}")
+        return Verdict("False", Reason.SINK_UNHEALTHY, f"{_few(held)}; {_REMEDY}")
     late = [f"{view.base}: {view.deadline_message}" for view in views if view.deadline_message]
     if late:
         return Verdict("False", Reason.DEADLINE_EXCEEDED, _few(late))

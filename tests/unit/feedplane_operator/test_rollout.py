@@ -206,6 +206,28 @@ def test_fewer_copies_and_removed_entries_wait_for_the_sink_too(build: Build) ->
     assert decision.kept == {"majors-b-0": "redis: connection refused"}
 
 
+def test_a_sink_that_is_not_wanted_any_more_holds_nothing(build: Build) -> None:
+    """A store that is gone for good is taken out of the FeedSet; what was for it is for nobody."""
+    before = Scene(build(*TWO))
+    after = Scene(build(TWO[0], sinks={"redis": {}}), before.desired)
+    after.break_sink("clickhouse")
+    after.look()
+    after.look(20)
+
+    assert after.memory.beliefs["sink clickhouse"].bad_reason is not None
+    assert (after.decide().held, after.decide().kept) == ({}, {})
+
+
+def test_a_sink_that_pods_do_not_write_to_yet_holds_nothing(build: Build) -> None:
+    before = Scene(build(TWO[0], {"name": "b", "exchange": "bybit", "sinks": ["redis"]}))
+    after = Scene(build(*TWO), before.desired)
+    after.break_sink("clickhouse")
+    after.look()
+    after.look(20)
+
+    assert after.applied() >= {"majors-b-0"}
+
+
 def test_more_copies_wait_for_nothing(build: Build) -> None:
     more = Scene(build(replicas=2), Scene(build()).desired)
     more.break_sink()

@@ -328,6 +328,15 @@ def test_the_end_is_told(scene: MakeScene) -> None:
     assert seen.message("Ready") == "2 pods drain"
 
 
+def test_a_hold_names_its_remedy(scene: MakeScene) -> None:
+    seen = scene()
+    rollout_is_held(seen)
+    seen.look()
+
+    assert "majors-binance-spot-0 (redis: connection refused)" in seen.message("Progressing")
+    assert "annotation feedplane.io/rollout=force" in seen.message("Progressing")
+
+
 def test_messages_are_for_people(build: Build) -> None:
     """Cut, however much there is to say."""
     symbols = [f"S{n}USDT" for n in range(500)]

@@ -74,6 +74,7 @@ def operator_venues_text(exchanges: Sequence[str]) -> str:
         carried[name] = {
             "markets": [market for market in MarketType if market in known.markets],
             "feeds": [feed for feed in Feed if feed in known.feeds],
+            "same_names": list(known.same_names),
         }
     return json.dumps(carried, indent=1) + "\n"
 

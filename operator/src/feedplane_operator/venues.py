@@ -13,6 +13,11 @@ def known_exchanges() -> KnownExchanges:
     """What each adapter of this version carries."""
     text = files("feedplane_operator").joinpath("venues.json").read_text(encoding="utf-8")
     return KnownExchanges(
-        KnownExchange(name, frozenset(map(Feed, carried["feeds"])), frozenset(map(MarketType, carried["markets"])))
+        KnownExchange(
+            name,
+            frozenset(map(Feed, carried["feeds"])),
+            frozenset(map(MarketType, carried["markets"])),
+            tuple(map(MarketType, carried["same_names"])),
+        )
         for name, carried in json.loads(text).items()
     )

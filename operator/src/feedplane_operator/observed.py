@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from feedplane_core.names import NS_PER_S
-
 from feedplane_operator.naming import SYMBOLS_HASH, TEMPLATE_HASH
 from feedplane_operator.surroundings import Object
 
@@ -216,16 +214,13 @@ def _venue_trouble(sockets: Mapping[str, Any], feeds: Mapping[str, Any]) -> str 
 
 
 def _sink(name: str, said: Mapping[str, Any]) -> SinkWord:
-    """Writers tell trouble each in its own way: one reason with its age, or a list of shards that wait."""
-    trouble, waiting = said.get("trouble"), said.get("waiting")
-    journals = said.get("journals")
-    reason = _mapping(trouble).get("reason") if trouble else "; ".join(map(str, waiting)) if waiting else None
-    lags = [_number(_mapping(each).get("lag_ns")) for each in journals] if isinstance(journals, list) else []
+    store, backlog = _mapping(said.get("store")), _mapping(said.get("backlog"))
+    trouble = str(store.get("detail") or store.get("code") or "no reason given")
     return SinkWord(
         sink=name,
-        trouble=None if reason is None else str(reason),
-        trouble_for_ns=int(float(_mapping(trouble).get("for_s") or 0) * NS_PER_S),
-        lag_ns=max(lags, default=0),
+        trouble=trouble if store.get("ok") is False else None,
+        trouble_for_ns=_number(store.get("failing_for_ns")),
+        lag_ns=_number(backlog.get("lag_ns")),
     )
 
 

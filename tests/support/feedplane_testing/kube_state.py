@@ -6,6 +6,9 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+from feedplane_core.names import NS_PER_S
+from feedplane_writer.words import Trouble, backlog_word, store_word
+
 Object = dict[str, Any]
 
 
@@ -58,7 +61,8 @@ def collector_words(symbols_hash: str, **changes: Any) -> Object:
     } | changes
 
 
-def writer_words(sink: str, **changes: Any) -> Object:
-    """`/status` of a writer that is well."""
-    trouble: Object = {"trouble": None} if sink == "redis" else {"waiting": []}
-    return {"sink": sink, "journals": [{"lag_ns": 0, "backlog_bytes": 0}]} | trouble | changes
+def writer_words(sink: str, *, trouble: str | None = None, for_s: float = 0, lag_s: float = 0) -> Object:
+    """`/status` of a writer, in the words that writers themselves use."""
+    told = None if trouble is None else Trouble(int(for_s * NS_PER_S), "unreachable", trouble)
+    journals = [{"pending": 0, "backlog_bytes": 0, "lag_ns": int(lag_s * NS_PER_S)}]
+    return {"sink": sink, "journals": journals, "store": store_word(told, 0), "backlog": backlog_word(journals)}

@@ -137,13 +137,10 @@ class Scene:
                 words[container] = words[container] | changes
 
     def break_sink(self, sink: str = "redis", reason: str = "connection refused", for_s: float = 60) -> None:
-        told = (
-            {"trouble": {"for_s": for_s, "reason": reason}} if sink == "redis" else {"waiting": [f"shard 0: {reason}"]}
-        )
-        self.say(f"writer-{sink}", **told)
+        self.say(f"writer-{sink}", **kube_state.writer_words(sink, trouble=reason, for_s=for_s))
 
     def mend_sink(self, sink: str = "redis") -> None:
-        self.say(f"writer-{sink}", **({"trouble": None} if sink == "redis" else {"waiting": []}))
+        self.say(f"writer-{sink}", **kube_state.writer_words(sink))
 
     def outdate(self, *names: str) -> None:
         """These Deployments run an older template, completely."""

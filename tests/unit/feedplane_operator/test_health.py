@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from feedplane_operator.health import Memory
+from feedplane_testing import kube_state
 
 from .conftest import Scene
 
@@ -21,10 +22,10 @@ def unhealthy(scene: Scene, after_s: float = 0) -> bool:
 def test_a_sink_is_unhealthy_after_ten_seconds_of_trouble(scene: MakeScene) -> None:
     seen = scene()
     seen.look()
-    seen.break_sink("clickhouse")
+    seen.break_sink("clickhouse", for_s=0)
 
     assert [unhealthy(seen, after_s) for after_s in (0, 5, 4, 1)] == [False, False, False, True]
-    assert seen.message("SinksHealthy") == "clickhouse: shard 0: connection refused"
+    assert seen.message("SinksHealthy") == "clickhouse: connection refused"
 
 
 def test_a_writer_that_tells_the_age_of_its_trouble_is_believed(scene: MakeScene) -> None:
@@ -39,7 +40,7 @@ def test_a_writer_that_tells_the_age_of_its_trouble_is_believed(scene: MakeScene
 def test_trouble_that_comes_and_goes_is_no_outage(scene: MakeScene) -> None:
     seen = scene()
     for _ in range(10):
-        seen.break_sink("clickhouse")
+        seen.break_sink("clickhouse", for_s=1)
         assert not unhealthy(seen, 5)
         seen.mend_sink("clickhouse")
         assert not unhealthy(seen, 5)
@@ -60,7 +61,7 @@ def test_a_sink_is_well_after_fifteen_seconds_without_trouble(scene: MakeScene) 
 def test_a_store_that_answers_and_takes_nothing_is_unhealthy(scene: MakeScene) -> None:
     seen = scene()
     seen.look()
-    seen.say("writer-clickhouse", journals=[{"lag_ns": 91 * 10**9}])
+    seen.say("writer-clickhouse", **kube_state.writer_words("clickhouse", lag_s=91))
 
     assert [unhealthy(seen, after_s) for after_s in (0, 10)] == [False, True]
     assert seen.message("SinksHealthy") == "clickhouse: writers are far behind"
@@ -106,7 +107,8 @@ def test_an_operator_that_starts_anew_believes_what_stands_in_the_status(is_away
 def test_a_sink_that_is_not_used_any_more_is_not_judged(scene: MakeScene) -> None:
     seen = scene(sinks={"redis": {}})
     seen.words = {
-        pod: words | {"writer-clickhouse": {"waiting": ["shard 0: refused"]}} for pod, words in seen.words.items()
+        pod: words | {"writer-clickhouse": kube_state.writer_words("clickhouse", trouble="refused")}
+        for pod, words in seen.words.items()
     }
     seen.look()
     seen.look(60)
@@ -176,8 +178,8 @@ def test_words_of_another_version_are_no_reason_to_fail(said: Any, scene: MakeSc
     seen = scene()
     for words in seen.words.values():
         words["collector"] = said
-        words["writer-redis"] = {"trouble": {}, "journals": None}
-        words["writer-clickhouse"] = {"waiting": [], "journals": [None]}
+        words["writer-redis"] = {"store": None, "backlog": []}
+        words["writer-clickhouse"] = {"store": {"ok": "perhaps"}, "backlog": {"lag_ns": "long"}}
     seen.look()
 
     assert seen.condition("Ready")[0] == "True"

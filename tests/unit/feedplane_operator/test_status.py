@@ -164,7 +164,7 @@ def test_what_does_not_change_is_not_written(disturb: Disturb | None, scene: Mak
     seen.look(1)
     settled = json.dumps(seen.status)
     for step in range(5):
-        seen.say("writer-clickhouse", journals=[{"lag_ns": step * 10**9, "backlog_bytes": step}])
+        seen.say("writer-clickhouse", backlog={"lag_ns": step * 10**9, "bytes": step, "rows": step})
         seen.say("collector", name=f"run-{step}")
         outcome = seen.look(7)
 
@@ -326,6 +326,16 @@ def test_the_end_is_told(scene: MakeScene) -> None:
     assert seen.condition("Ready") == ("False", "Terminating")
     assert seen.condition("Progressing") == ("True", "Terminating")
     assert seen.message("Ready") == "2 pods drain"
+
+
+def test_what_was_said_of_earlier_symbols_is_not_held_against_the_new_ones(scene: MakeScene) -> None:
+    """A wrong symbol that was taken out must not be told on, until the pod has followed."""
+    seen = scene()
+    seen.say("collector", symbols={"hash": "0ld", "refused": {"WRONG": "is not listed"}, "file_error": None})
+    seen.look()
+
+    assert seen.condition("Accepted") == ("True", "Valid")
+    assert seen.status["symbols"] == 1
 
 
 def test_a_hold_names_its_remedy(scene: MakeScene) -> None:

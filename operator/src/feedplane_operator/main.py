@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from time import time_ns
-from typing import Final
+from typing import Any, Final, cast
 
 import aiohttp
 import kopf
@@ -128,6 +128,8 @@ class _Operator:
                         clusterwide=self._settings.is_cluster_wide,
                         namespaces=self._settings.namespaces,
                         standalone=True,
+                        # else Kopf asks for the user's name, and a pod's uid has none
+                        identity=cast("Any", self._settings.instance),
                         ready_flag=self._ready,
                     )
             finally:

@@ -10,7 +10,7 @@ from feedplane_core.events import MarketEvent, Trade
 from feedplane_core.names import Aggressor
 
 from .symbols import SPOT, Place, base_qty
-from .wire import EXCHANGE, Envelope, Id, instant_text_ns, number_text
+from .wire import ABSENT, EXCHANGE, Envelope, Id, instant_text_ns, number_text
 
 SPOT_TRADES = "spot.trades"
 FUTURES_TRADES = "futures.trades"
@@ -37,10 +37,11 @@ class FuturesRow(msgspec.Struct, frozen=True, gc=False):
     """
 
     id: Id
-    create_time_ms: msgspec.Raw
     contract: str
     size: msgspec.Raw
     price: str
+    create_time_ms: msgspec.Raw = ABSENT
+    create_time: msgspec.Raw = ABSENT  # seconds, all that old frames have
 
 
 SpotFrame = Envelope[SpotRow | list[SpotRow]]
@@ -68,11 +69,12 @@ def decode_futures_row(row: FuturesRow, place: Place, recv_ns: int) -> MarketEve
     size = number_text(row.size)
     is_sell = size.startswith("-")
     price, contracts = positives(FUTURES_TRADES, row.price, size[1:] if is_sell else size)
+    made = row.create_time if row.create_time_ms is ABSENT else row.create_time_ms
     return Trade(
         exchange=EXCHANGE,
         market_type=place.market,
         instrument=row.contract,
-        ts_event_ns=instant_text_ns(row.create_time_ms, FUTURES_TRADES),
+        ts_event_ns=instant_text_ns(made, FUTURES_TRADES),
         ts_recv_ns=recv_ns,
         trade_id=str(row.id),
         price=price,

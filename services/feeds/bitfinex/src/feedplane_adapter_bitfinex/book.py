@@ -28,13 +28,13 @@ Pair = tuple[str, str]
 
 def _level(value: Value) -> tuple[Pair, bool]:
     """((price, quantity), is bid) of `[PRICE, COUNT, AMOUNT]`; with `COUNT` 0 the amount is only the side, 1 or -1. Raises: DecodeError."""
-    row = row_of(value, CHANNEL, 3)
-    count = row[1]
+    price, count, amount = row_of(value, CHANNEL, 3)[:3]
     if type(count) is not int or count < 0:
         raise DecodeError(CHANNEL, "schema", "count is no number of orders")
-    amount = text_of(row[2], CHANNEL, "amount")
+    if type(price) is not str or type(amount) is not str:
+        price, amount = text_of(price, CHANNEL, "price"), text_of(amount, CHANNEL, "amount")
     is_bid = not amount.startswith("-")
-    price, qty = positives(CHANNEL, text_of(row[0], CHANNEL, "price"), amount if is_bid else amount[1:])
+    price, qty = positives(CHANNEL, price, amount if is_bid else amount[1:])
     return (price, qty if count else _REMOVED), is_bid
 
 

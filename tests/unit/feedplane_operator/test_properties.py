@@ -26,7 +26,7 @@ names = st.one_of(
     st.from_regex(rf"\A{_LABEL}\Z"), st.sampled_from(["a", "a-b", "a-b-0", "b-0", "a" * 30, "a" * 29 + "b"])
 )
 SETTINGS = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
 
 
@@ -282,7 +282,7 @@ def owners(found: Desired) -> dict[str, int]:
 PARTS = ["exchanges", "spool", "replicas", "sinks", "rollout", "template"]
 
 
-@settings(SETTINGS, max_examples=150)
+@settings(SETTINGS, max_examples=100)
 @given(names, specs(), specs(), st.lists(st.sampled_from(PARTS), min_size=1, max_size=2, unique=True))
 def test_the_plan_tells_what_the_operator_does(
     name: str, spec: dict[str, Any], other: dict[str, Any], parts: list[str]

@@ -51,7 +51,7 @@ def test_both_markets_of_a_name_are_whole(exchange: str, tmp_path: Path) -> None
 
     for market, verdict in verdicts.items():
         assert verdict.is_clean, f"{market}: {verdict.text()}"
-        assert verdict.kept > 200, market
+        assert verdict.kept > 50, market
     assert hot == {"spot": [], "perp_linear": []}
     assert account_faults(account) == []
     assert sum(row["rejected"] for row in account["accounts"]) == 0

@@ -58,7 +58,7 @@ def test_all_venues_at_once(tmp_path: Path) -> None:
             plane.wait_drained(120)
             followed = {(entry["exchange"], symbol) for entry in entries for symbol in entry["symbols"]["include"]}
             # One frame may speak of several instruments; what is not followed is nobody's obligation.
-            lines = [line for line in venues.ledger() if (line["exchange"], line["instrument"]) in followed]
+            lines = venues.ledger(lambda line: (line["exchange"], line["instrument"]) in followed)
             verdict = judge_history(plane, lines)
             hot = hot_state_faults(plane, lines)
             account = plane.stop(30)

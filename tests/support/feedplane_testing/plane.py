@@ -54,9 +54,10 @@ class Simulator:
     def lift_faults(self) -> None:
         _OPENER.open(urllib.request.Request(f"{self.control}/fault", method="DELETE"), timeout=5).read()
 
-    def ledger(self) -> list[dict[str, Any]]:
-        """Every line issued; call it after the simulator has ended."""
-        return [json.loads(line) for line in self.ledger_path.read_text().splitlines()]
+    def ledger(self, wanted: Callable[[dict[str, Any]], bool] = lambda _line: True) -> list[dict[str, Any]]:
+        """The lines issued that are wanted; call it after the simulator has ended."""
+        with self.ledger_path.open("rb") as lines:
+            return [line for line in map(json.loads, lines) if wanted(line)]
 
     def stop(self) -> None:
         if self.process.poll() is None:

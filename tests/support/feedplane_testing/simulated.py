@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.request
 
-from feedplane_core.adapter import Adapter
+from feedplane_core.adapter import Adapter, Request
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import MarketType
 from feedplane_core.paging import next_page
@@ -18,7 +18,7 @@ def simulated_instruments(adapter: Adapter) -> list[Instrument]:
     """Every instrument of the venue that the adapter's endpoints point to."""
     bodies = []
     for request in adapter.instruments_requests():
-        following = request
+        following: Request | None = request
         while following is not None:
             call = urllib.request.Request(
                 following.url, data=following.body, headers=dict(following.headers), method=following.method

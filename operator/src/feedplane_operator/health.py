@@ -13,7 +13,7 @@ from typing import Any, Final
 from feedplane_core.names import NS_PER_S
 from feedplane_feedset.sinks import SinkName
 
-from feedplane_operator.observed import Observed, PodState, SinkWord
+from feedplane_operator.observed import CollectorWord, Observed, PodState, SinkWord
 
 SINK_BAD_AFTER_NS: Final = 10 * NS_PER_S
 SINK_WELL_AFTER_NS: Final = 15 * NS_PER_S
@@ -37,6 +37,7 @@ class Health:
     sinks: Mapping[str, str | None]  # sink -> why it takes no data, None where it does; absent: nobody has told
     venues: Mapping[_Place, str]  # collectors whose venue has brought nothing for a while, in all live copies -> why
     gaps: frozenset[str]  # entries that declared a gap in the last 15 minutes
+    words: Mapping[str, CollectorWord]  # the last ones of each pod, by its uid
 
 
 @dataclass(slots=True)
@@ -54,28 +55,32 @@ class Memory:
     """
 
     beliefs: dict[str, _Belief] = field(default_factory=dict)
-    gap_counts: dict[str, int] = field(default_factory=dict)  # by uid of pod
+    words: dict[str, CollectorWord] = field(default_factory=dict)  # by uid of pod
     gaps_until_ns: dict[str, int] = field(default_factory=dict)  # by entry
 
     def judge(self, observed: Observed, previous: Mapping[str, Any], now_ns: int) -> Health:
         """Take one look into account. `previous` is the FeedSet's status as it stands."""
-        return Health(
-            sinks=self._judge_sinks(observed, previous, now_ns),
-            venues=self._judge_venues(observed, now_ns),
-            gaps=self._judge_gaps(observed.pods, now_ns),
-        )
+        sinks = self._judge_sinks(observed, previous, now_ns)
+        venues = self._judge_venues(observed, now_ns)
+        gaps = self._judge_gaps(observed.pods, now_ns)
+        spoken = {pod.uid: pod.collector for pod in observed.pods if pod.collector is not None}
+        alive = {pod.uid for pod in observed.pods}
+        self.words = {uid: word for uid, word in (self.words | spoken).items() if uid in alive}
+        return Health(sinks=sinks, venues=venues, gaps=gaps, words=dict(self.words))
 
     def _judge_sinks(self, observed: Observed, previous: Mapping[str, Any], now_ns: int) -> dict[str, str | None]:
         heard: dict[str, list[SinkWord]] = {}
         for pod in observed.pods:
             for word in pod.sinks:
                 heard.setdefault(word.sink, []).append(word)
+        for name in SinkName:
+            if (before := _bad_before(previous, name)) is not None:
+                self.beliefs.setdefault(f"sink {name}", _Belief(before))
         for sink, words in heard.items():
-            before = _bad_before(previous, sink)
             since_ns = now_ns - max((word.trouble_for_ns for word in words if word.trouble), default=0)
-            self._look(f"sink {sink}", _sink_trouble(words), since_ns, now_ns, _SINK_PATIENCE, before)
-        known = [key.removeprefix("sink ") for key in self.beliefs if key.startswith("sink ")]
-        return {sink: self.beliefs[f"sink {sink}"].bad_reason for sink in sorted(known)}
+            self._look(f"sink {sink}", _sink_trouble(words), since_ns, now_ns, _SINK_PATIENCE)
+        known = {sink.value: self.beliefs.get(f"sink {sink}") for sink in sorted(SinkName)}
+        return {sink: belief.bad_reason for sink, belief in known.items() if belief is not None}
 
     def _judge_venues(self, observed: Observed, now_ns: int) -> dict[_Place, str]:
         """A venue is away from a collector when it is from every live copy that tells."""
@@ -83,33 +88,27 @@ class Memory:
         for pod in observed.pods:
             if pod.collector is not None and pod.is_ready and not pod.is_ending:
                 told.setdefault((pod.entry, pod.shard), []).append(pod.collector.trouble)
-        found = {}
-        for (entry, shard), troubles in sorted(told.items()):
-            key = f"venue {entry} {shard}"
+        for (entry, shard), troubles in told.items():
             trouble = troubles[0] if all(troubles) else None
-            self._look(key, trouble, now_ns, now_ns, _VENUE_PATIENCE, None)
-            if (reason := self.beliefs[key].bad_reason) is not None:
-                found[(entry, shard)] = reason
-        return found
+            self._look(f"venue {entry} {shard}", trouble, now_ns, now_ns, _VENUE_PATIENCE)
+        places = sorted({(pod.entry, pod.shard) for pod in observed.pods})
+        known = {place: self.beliefs.get(f"venue {place[0]} {place[1]}") for place in places}
+        return {place: belief.bad_reason for place, belief in known.items() if belief and belief.bad_reason}
 
     def _judge_gaps(self, pods: tuple[PodState, ...], now_ns: int) -> frozenset[str]:
         """Gaps that were there when a pod was first heard are no news."""
         for pod in pods:
             if pod.collector is None:
                 continue
-            if pod.collector.gaps > self.gap_counts.get(pod.uid, pod.collector.gaps):
+            before = self.words.get(pod.uid, pod.collector)
+            if pod.collector.gaps > before.gaps:
                 self.gaps_until_ns[pod.entry] = now_ns + GAPS_REMEMBERED_NS
-            self.gap_counts[pod.uid] = pod.collector.gaps
-        alive = {pod.uid for pod in pods}
-        self.gap_counts = {uid: count for uid, count in self.gap_counts.items() if uid in alive}
         self.gaps_until_ns = {entry: until for entry, until in self.gaps_until_ns.items() if until > now_ns}
         return frozenset(self.gaps_until_ns)
 
-    def _look(
-        self, key: str, trouble: str | None, since_ns: int, now_ns: int, patience: tuple[int, int], before: str | None
-    ) -> None:
-        """`since_ns` is when the trouble began, `before` what was believed when this memory began."""
-        belief = self.beliefs.setdefault(key, _Belief(before))
+    def _look(self, key: str, trouble: str | None, since_ns: int, now_ns: int, patience: tuple[int, int]) -> None:
+        """`since_ns` is when the trouble began."""
+        belief = self.beliefs.setdefault(key, _Belief(None))
         is_bad = belief.bad_reason is not None
         if (trouble is not None) == is_bad:
             belief.doubted_since_ns = None

@@ -71,7 +71,7 @@ def _view(collector: Collector, decision: Decision, observed: Observed, health: 
     place = (collector.entry, collector.shard)
     pods = [pod for pod in observed.pods if (pod.entry, pod.shard) == place and not pod.is_ending]
     current = [pod for pod in pods if pod.template_hash in collector.template_hashes]
-    words = [pod.collector for pod in current if pod.collector is not None]
+    words = [health.words[pod.uid] for pod in current if pod.uid in health.words]
     heard = [word for word in words if word.symbols_hash == collector.symbols_hash]
     states = [observed.deployments[name] for name in collector.deployments if name in observed.deployments]
     refused = {symbol: why for word in heard for symbol, why in word.refused.items()}

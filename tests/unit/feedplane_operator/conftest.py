@@ -150,7 +150,8 @@ class Scene:
             new = list(kube_state.pods(self.deployments[name]))
             self.pods = [pod for pod in self.pods if pod not in old] + new
             for before, after in zip(old, new, strict=True):
-                self.words[after["metadata"]["name"]] = self.words.pop(before["metadata"]["name"])
+                if before["metadata"]["name"] in self.words:
+                    self.words[after["metadata"]["name"]] = self.words.pop(before["metadata"]["name"])
 
     def update(self, name: str, **status: Any) -> None:
         """Status fields of one Deployment."""

@@ -104,6 +104,18 @@ def test_an_operator_that_starts_anew_believes_what_stands_in_the_status(is_away
     assert (seen.look(1).status == status) == is_away
 
 
+def test_an_operator_that_hears_nobody_lets_go_of_nothing(scene: MakeScene) -> None:
+    """It starts anew where the network keeps it from the pods: what is held stays held."""
+    seen = scene()
+    seen.break_sink("clickhouse")
+    seen.look(20)
+    status, seen.memory, seen.words = seen.status, Memory(), {}
+    seen.outdate()
+
+    assert seen.decide().held
+    assert seen.look(60).status["conditions"][3] == status["conditions"][3]
+
+
 def test_a_sink_that_is_not_used_any_more_is_not_judged(scene: MakeScene) -> None:
     seen = scene(sinks={"redis": {}})
     seen.words = {
@@ -165,7 +177,7 @@ def test_memory_is_bounded_by_what_is_there(scene: MakeScene) -> None:
             pod["metadata"]["uid"] = f"uid-{generation}"
         seen.look(1)
 
-    assert len(seen.memory.gap_counts) == 1
+    assert len(seen.memory.words) == 1
     assert len(seen.memory.beliefs) == 3
 
 

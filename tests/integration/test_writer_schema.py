@@ -77,6 +77,21 @@ def test_a_store_that_is_away_at_start_is_waited_for_and_told(tmp_path: Path, st
     assert rows(store, "SELECT count() FROM marketdata.trades") == [(50,)]
 
 
+def test_a_store_that_lost_everything_gets_its_tables_again(tmp_path: Path, store: ClickHouseLite) -> None:
+    """As a pod without a claim that comes back."""
+    journal_of(tmp_path, "a", 0, 50)
+    with writer_of(tmp_path, "a", [store]) as writer:
+        writer.settle()
+        store.client().command("DROP DATABASE marketdata SYNC")
+        journal_of(tmp_path, "a", 100, 30)
+        tables = "SELECT count() FROM system.tables WHERE database = 'marketdata'"
+        wait_until(lambda: rows(store, tables) > [(0,)], "tables made again")
+        writer.settle()
+        assert writer.status()["store"]["ok"]
+
+    assert rows(store, "SELECT count() FROM marketdata.trades") == [(30,)]
+
+
 def test_shards_without_a_cluster_each_get_their_tables(tmp_path: Path, store: ClickHouseLite) -> None:
     second = ClickHouseLite(tmp_path / "second", max_threads=2).start()
     journal_of(tmp_path, "a", 0, 50)

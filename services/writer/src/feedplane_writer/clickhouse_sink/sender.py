@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -91,6 +92,7 @@ class Sender:
         self._observer = observer
         self._clock_ns = clock_ns
         self._sampler = Sampler(3)
+        self._step: Callable[[ShardClient], None] = lambda client: None
         self.waiting: str | None = None
         """Why nothing can be stored now: `schema: ...` or `store: ...`; None while all is well."""
         self._failing_since_ns = 0
@@ -110,10 +112,12 @@ class Sender:
         return Trouble(self._clock_ns() - self._failing_since_ns, code, why)
 
     def prepare(self, step: Callable[[ShardClient], None]) -> None:
-        """Repeat `step`, which makes the store ready for inserts, until the store has taken all of it.
+        """Repeat `step`, which makes the store ready for inserts, until the store has taken all of it; later again when
+        tables are missing.
 
         Raises: Stopped.
         """
+        self._step = step
         while True:
             try:
                 step(self._client)
@@ -178,7 +182,14 @@ class Sender:
                 extra={"error_code": error.code, "table": table, "error": str(error)[:500]},
             )
         self._wait(str(error.code), why, table)
+        if self.is_schema_wrong:
+            self._step_again()
         return False
+
+    def _step_again(self) -> None:
+        """For a store that was replaced by an empty one. What goes wrong is told by the insert that comes next."""
+        with suppress(Unreachable, ServerError, UsageError):
+            self._step(self._client)
 
     def _table_faults(self, table: str, sent: pa.Schema) -> list[str] | None:
         """As `table_faults` of the table as it is now; None if that cannot be asked."""

@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.kind == "packages":
         wheels = f"wheels/{given.layer}"
         install(site, "--find-links", wheels, "--require-hashes", "-r", f"{wheels}/requirements.txt")
-    for folder in given.folders:
-        install(site, "--find-links", "wheels/build", f"./{folder}")
+    else:
+        install(site, "--no-build-isolation", *(f"./{folder}" for folder in given.folders))
     prune(site, given.layer)
     compile_all(site)
     settle(layer)
@@ -58,13 +58,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def install(site: Path, *what: str) -> None:
-    """With the pinned pip of `wheels/build`, run from its wheel: the builder needs none. Raises: CalledProcessError."""
-    pip = next(Path("wheels/build").glob("pip-*.whl")) / "pip"
+    """With the pinned pip of the layer `build`, or from its wheel while that layer is made: the builder image needs none. Raises: CalledProcessError."""
+    tools = Path("layers/build") / SITE
+    wheel = next(Path("wheels/build").glob("pip-*.whl"))
+    pip = ("-m", "pip") if tools.is_dir() else (f"{wheel}/pip",)
     flags = (
         "--quiet --no-cache-dir --no-compile --no-index --no-deps --disable-pip-version-check --root-user-action ignore"
     )
-    command = (sys.executable, str(pip), "install", *flags.split(), "--target", str(site), *what)
-    subprocess.run(command, check=True, env={**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH_S)})  # noqa: S603
+    environment = {**os.environ, "PYTHONPATH": str(tools.absolute()), "SOURCE_DATE_EPOCH": str(EPOCH_S)}
+    command = (sys.executable, *pip, "install", *flags.split(), "--target", str(site), *what)
+    subprocess.run(command, check=True, env=environment)  # noqa: S603
 
 
 def prune(site: Path, layer: str) -> None:

@@ -24,7 +24,7 @@ EPOCH_S: Final = 1_577_836_800
 
 _SOURCES: Final = tuple(f"**/*.{ending}" for ending in "c cc cpp h hpp pxd pxi pyi pyx".split())
 UNUSED: Final = {
-    "": (*_SOURCES, "bin", "**/__pycache__", "**/tests"),
+    "": (*_SOURCES, "bin", "**/__pycache__", "**/tests", "*.dist-info/direct_url.json"),
     "journal": (
         # Arrow without its RPC, its S3 client, headers, and the names of libarrow_python that only a linker asks for
         "pyarrow/include", "pyarrow/includes", "pyarrow/src", "pyarrow/*_flight*", "pyarrow/libarrow_s3.*",
@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         install(site, "--find-links", wheels, "--require-hashes", "-r", f"{wheels}/requirements.txt")
     else:
         install(site, "--no-build-isolation", *(f"./{folder}" for folder in given.folders))
+        check_compiled(site, given.folders)
     prune(site, given.layer)
     compile_all(site)
     settle(layer)
@@ -68,6 +69,16 @@ def install(site: Path, *what: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(tools.absolute()), "SOURCE_DATE_EPOCH": str(EPOCH_S)}
     command = (sys.executable, *pip, "install", *flags.split(), "--target", str(site), *what)
     subprocess.run(command, check=True, env=environment)  # noqa: S603
+
+
+def check_compiled(site: Path, folders: Sequence[Path]) -> None:
+    """An extension is optional where people install; in an image it is part of the promise. Raises: RuntimeError."""
+    compiled = [folder for folder in folders if (folder / "csrc").is_dir()]
+    for package in (path.parent.name for folder in compiled for path in folder.glob("src/*/__init__.py")):
+        if not list((site / package).glob("*.so")):
+            raise RuntimeError(
+                f"{package}: its extension was not built; has BUILD_IMAGE a C compiler and Python's headers?"
+            )
 
 
 def prune(site: Path, layer: str) -> None:

@@ -60,7 +60,7 @@ def images(root: Path) -> list[Image]:
             name="feed-" + exchange.replace("_", "-"),
             dockerfile="services/feeds/Dockerfile",
             layers=("common", "journal", "feed"),
-            folders=("shared", "services/collector", f"services/feeds/{exchange}"),
+            folders=("shared", "shared/native", "services/collector", f"services/feeds/{exchange}"),
             exchange=exchange,
         )
         for exchange in feeds
@@ -70,7 +70,7 @@ def images(root: Path) -> list[Image]:
             name="writer",
             dockerfile="services/writer/Dockerfile",
             layers=("common", "journal", "writer"),
-            folders=("shared", "ddl", "services/writer"),
+            folders=("shared", "shared/native", "ddl", "services/writer"),
         ),
         Image(
             name="clickhouse-lite",
@@ -106,7 +106,13 @@ def project(folder: Path) -> dict[str, Any]:
 
 def own_distributions(root: Path) -> dict[str, Path]:
     """Normalised name -> folder, for every distribution of the checkout."""
-    found = [root / "shared", root / "ddl", root / "operator", *(root / "services").glob("*")]
+    found = [
+        root / "shared",
+        root / "shared" / "native",
+        root / "ddl",
+        root / "operator",
+        *(root / "services").glob("*"),
+    ]
     found += (root / "services" / "feeds").glob("*")
     return {
         canonicalize_name(project(folder)["project"]["name"]): folder

@@ -123,3 +123,26 @@ def test_selectors_never_change(feedset: Object) -> None:
     )
 
     assert before.items() <= after.items()
+
+
+def test_a_deployment_takes_every_change_that_a_feedset_may_make(api: Api, crd: Object, namespace: Kubectl) -> None:
+    """One strategy for the other leaves no field behind that the server would refuse, and a rollout that stands still goes on."""
+    body = yaml.safe_load((GOLDEN / "minimal.feedset.yaml").read_text())
+    namespace.create(body)
+    live = namespace.get("feedset", body["metadata"]["name"])
+    for changes in (
+        {},
+        {"rollout": {"strategy": "Recreate"}},
+        {"replicas": 2, "template": {"nodeSelector": {"a": "b"}}},
+        {},
+    ):
+        found = rendered(live | {"spec": live["spec"] | changes})
+        (deployment,) = (each for each in found.objects if each["kind"] == "Deployment")
+        paused = deployment | {"spec": deployment["spec"] | {"paused": True}}
+        for each in (paused, deployment):
+            answer = apply(api, each, namespace.namespace, "")
+
+            assert answer.is_ok, answer.body
+            assert difference(each, answer.body, MANAGER) is None
+        assert "paused" not in answer.body["spec"]
+        assert answer.body["spec"]["strategy"] == deployment["spec"]["strategy"]

@@ -89,5 +89,9 @@ def _disruption_budget(namer: Namer, base: str, parts: PodParts) -> Object:
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": namer.metadata(base, parts.labels),
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": namer.selector(identity)}},
+        "spec": {
+            "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",  # a pod that never got ready must not keep its node
+            "selector": {"matchLabels": namer.selector(identity)},
+        },
     }

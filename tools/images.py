@@ -169,16 +169,24 @@ def print_sizes(chosen: Sequence[Image], given: argparse.Namespace) -> None:
     width = max(map(len, names))
     print(f"{'image':<{width}}      MB  new MB")
     for name, found in zip(names, json.loads(docker(given, "image", "inspect", *names)), strict=True):
-        new = sum(size for layer, size in layer_sizes(found, given) if layer not in stored)
+        sizes = layer_sizes(found, given)
+        new = sum(size for layer, size in sizes.items() if layer not in stored)
         stored.update(found["RootFS"]["Layers"])
-        print(f"{name:<{width}}  {found['Size'] / _MB:6.1f}  {new / _MB:6.1f}")
+        print(f"{name:<{width}}  {found['Size'] / _MB:6.1f}  {f'{new / _MB:6.1f}' if sizes else '     -'}")
 
 
-def layer_sizes(found: dict[str, Any], given: argparse.Namespace) -> list[tuple[str, int]]:
-    """(digest, bytes) of each layer, lowest first: steps that only set metadata have none."""
-    told = docker(given, "history", "--no-trunc", "--human=false", "--format", "{{.Size}}", found["Id"])
-    sizes = [int(size) for size in reversed(told.split()) if int(size)]
-    return list(zip(found["RootFS"]["Layers"], sizes, strict=True))
+def layer_sizes(found: dict[str, Any], given: argparse.Namespace) -> dict[str, int]:
+    """Digest -> bytes of each layer, lowest first; empty where the history does not tell which step made which.
+
+    A step that only sets metadata has no layer. One that changes no file has one with BuildKit alone.
+    """
+    told = docker(given, "history", "--no-trunc", "--human=false", "--format", "{{.Size}} {{.CreatedBy}}", found["Id"])
+    steps = [(int(size), by) for size, _, by in (line.partition(" ") for line in reversed(told.splitlines()))]
+    for makers in ((), ("RUN", "COPY", "ADD", "WORKDIR")):
+        sizes = [size for size, by in steps if size or by.startswith(makers)]
+        if len(sizes) == len(found["RootFS"]["Layers"]):
+            return dict(zip(found["RootFS"]["Layers"], sizes, strict=True))
+    return {}
 
 
 if __name__ == "__main__":

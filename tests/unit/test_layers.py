@@ -40,7 +40,7 @@ ALLOWED: dict[
 PURE_PREFIXES = ("feedplane_core", "feedplane_feedset", "feedplane_adapter_", "feedplane_dialect_")
 OPERATOR_CORE = frozenset(
     "surroundings.py naming.py configs.py pods.py workloads.py network.py desired.py observed.py health.py "
-    "moves.py rollout.py conditions.py transitions.py views.py status.py".split()
+    "rollout.py conditions.py transitions.py views.py status.py".split()
 )
 """What the operator computes; everything else of it may talk to the cluster, and know Kopf."""
 COMPOSER = "feedplane_cli"

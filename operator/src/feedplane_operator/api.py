@@ -52,7 +52,7 @@ class Api:
         session: aiohttp.ClientSession,
         *,
         attempts: int = 7,
-        request_timeout_s: float = 30.0,
+        request_timeout_s: float = 15.0,
         connect_timeout_s: float = 5.0,
         backoff: Callable[[], Backoff] = lambda: Backoff(_NS_PER_S // 2, 15 * _NS_PER_S),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,

@@ -41,11 +41,6 @@ class Collector:
     template_hashes: tuple[str, ...]  # per deployment, as in its pods' annotation feedplane.io/template-hash
     objects: tuple[Object, ...]  # its own, in the order in which they are applied
 
-    @property
-    def place(self) -> tuple[str, str]:
-        """Entry and shard, as its labels say."""
-        return self.entry, str(self.shard)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:

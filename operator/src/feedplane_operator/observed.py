@@ -9,18 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from feedplane_feedset.config import SymbolSelection, read_symbols
-from feedplane_feedset.errors import FeedSetError
-
-from feedplane_operator.configs import SYMBOLS_FILE
 from feedplane_operator.naming import SYMBOLS_HASH, TEMPLATE_HASH
 from feedplane_operator.surroundings import Object
 
 Words = Mapping[str, Mapping[str, Any]]
 """Of one pod: container name -> its `/status`; silent containers are absent."""
-
-Place = tuple[str, str]
-"""Entry and shard of a collector, as labels say them."""
 
 _COLLECTOR: Final = "collector"
 _WRITER_PREFIX: Final = "writer-"
@@ -33,7 +26,7 @@ class DeploymentState:
 
     name: str
     exchange: str
-    place: Place
+    place: tuple[str, str]  # entry and shard, as its labels say
     sinks: frozenset[str]  # that its pods write to
     template_hash: str  # of the template that it holds now
     replicas: int
@@ -101,34 +94,17 @@ class Observed:
 
     deployments: Mapping[str, DeploymentState]
     pods: tuple[PodState, ...]  # by name
-    symbols: Mapping[Place, SymbolSelection]  # that collectors have been told
 
 
 def observe(objects: Iterable[Object], words: Mapping[str, Words]) -> Observed:
-    """Deployments, pods and symbols among `objects` (others are passed over); `words` by name of pod."""
-    deployments, pods, symbols = {}, [], {}
+    """Deployments and pods among `objects` (others are passed over); `words` by name of pod."""
+    deployments, pods = {}, []
     for each in objects:
         if each.get("kind") == "Deployment":
             deployments[each["metadata"]["name"]] = _deployment(each)
         elif each.get("kind") == "Pod":
             pods.append(_pod(each, words.get(each["metadata"]["name"], {})))
-        elif each.get("kind") == "ConfigMap" and (selection := _selection(each)) is not None:
-            symbols[_place(each["metadata"])] = selection
-    return Observed(deployments=deployments, pods=tuple(sorted(pods, key=lambda pod: pod.name)), symbols=symbols)
-
-
-def _selection(config_map: Object) -> SymbolSelection | None:
-    """None where there is none, or somebody has spoilt it: it is put right before long."""
-    text = (config_map.get("data") or {}).get(SYMBOLS_FILE)
-    try:
-        return None if text is None else read_symbols(text)
-    except FeedSetError:
-        return None
-
-
-def _place(metadata: Mapping[str, Any]) -> Place:
-    labels = metadata.get("labels") or {}
-    return labels.get("feedplane.io/entry", ""), labels.get("feedplane.io/shard", "")
+    return Observed(deployments=deployments, pods=tuple(sorted(pods, key=lambda pod: pod.name)))
 
 
 def _deployment(each: Object) -> DeploymentState:
@@ -140,7 +116,7 @@ def _deployment(each: Object) -> DeploymentState:
     return DeploymentState(
         name=metadata["name"],
         exchange=labels.get("feedplane.io/exchange", ""),
-        place=_place(metadata),
+        place=(labels.get("feedplane.io/entry", ""), labels.get("feedplane.io/shard", "")),
         sinks=frozenset(_sinks(spec)),
         template_hash=_annotation(template, TEMPLATE_HASH),
         replicas=int(spec.get("replicas", 1)),

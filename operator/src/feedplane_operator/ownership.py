@@ -58,9 +58,9 @@ def _of_map(desired: Mapping[str, Any], live: Any, fields: Mapping[str, Any], pa
             continue
         own = fields.get(f"f:{key}")
         is_there = isinstance(live, Mapping) and key in live
-        if own is None and below != "metadata":
-            return below
-        if not is_there:
+        if not is_there and not value:
+            continue  # the server leaves out zeros and what is empty
+        if not is_there or (own is None and below != "metadata"):
             return below
         found = _of_value(value, live[key], own or {}, below)
         if found is not None:

@@ -38,7 +38,7 @@ from feedplane_operator.words import Listener
 
 logger = logging.getLogger(__name__)
 
-LOOK_S: Final = 30.0
+LOOK_S: Final = 15.0
 """Everything is looked at again at least so often, and pods are asked how they are."""
 SOON_S: Final = 3.0
 """The same while something is under way."""
@@ -177,7 +177,7 @@ class Reconciler:
         """Write what differs; returns what was refused."""
         problems = await self._apply(decision.apply, self._parts.store.of(key), desired.owner.uid)
         await self._prune(desired, decision, self._parts.store.of(key))
-        await self._tell_symbols(decision, self._parts.store.of(key))
+        await self._tell_symbols(desired, decision, self._parts.store.of(key))
         return problems
 
     async def _apply(self, objects: Iterable[Object], live: Mapping[Key, Object], uid: str) -> list[str]:
@@ -201,11 +201,16 @@ class Reconciler:
             except Conflict:  # another object has its name by now; the watch will show it
                 continue
 
-    async def _tell_symbols(self, decision: Decision, live: Mapping[Key, Object]) -> None:
+    async def _tell_symbols(self, desired: Desired, decision: Decision, live: Mapping[Key, Object]) -> None:
         """An annotation on running pods makes the kubelet bring their mounted symbols up to date at once."""
+        applied = {key_of(obj)[2] for obj in decision.apply}
+        hashes = {
+            (each.entry, str(each.shard)): each.symbols_hash
+            for each in desired.collectors
+            if each.symbols_map in applied
+        }
         for pod in (obj for (kind, _, _), obj in live.items() if kind == POD.kind):
-            place = (label_of(pod, "feedplane.io/entry"), label_of(pod, "feedplane.io/shard"))
-            wanted = decision.symbols_hashes.get(place)
+            wanted = hashes.get((label_of(pod, "feedplane.io/entry"), label_of(pod, "feedplane.io/shard")))
             annotations = pod["metadata"].get("annotations") or {}
             if wanted is None or "deletionTimestamp" in pod["metadata"] or annotations.get(SYMBOLS_HASH) == wanted:
                 continue

@@ -18,18 +18,15 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from feedplane_feedset.config import symbols_hash
 from feedplane_feedset.model import FeedSet
 
 from feedplane_operator.desired import Collector, Desired
 from feedplane_operator.health import Health
-from feedplane_operator.moves import Moves, with_selection
-from feedplane_operator.observed import DeploymentState, Observed, Place
+from feedplane_operator.observed import DeploymentState, Observed
 from feedplane_operator.surroundings import Object
 
 PAUSE_ANNOTATION: Final = "feedplane.io/reconcile"  # "disabled": as spec.paused
 ROLLOUT_ANNOTATION: Final = "feedplane.io/rollout"  # "force": no hold
-_SHOWN: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +38,7 @@ class Decision:
     held: Mapping[str, str] = field(default_factory=dict)  # name of a Deployment -> the sink's trouble
     waiting: tuple[str, ...] = ()  # Deployments that wait for their turn
     kept: Mapping[str, str] = field(default_factory=dict)  # Deployments not wanted any more that stay for now -> why
-    kept_places: frozenset[Place] = frozenset()  # of those
-    symbols_hashes: Mapping[Place, str] = field(default_factory=dict)  # of the symbols among `apply`
+    kept_places: frozenset[tuple[str, str]] = frozenset()  # entry and shard of those
 
     def keeps(self, live: Object) -> bool:
         """Whether an object that is not desired has to stay: such a Deployment, and what belongs to it."""
@@ -70,17 +66,14 @@ def decide(
     is_holding = feedset.spec.rollout.hold_when_sink_unhealthy and not is_forced
     troubles = {sink: why for sink, why in health.sinks.items() if why is not None} if is_holding else {}
     turns = frozenset(_turns(desired, observed))
-    complete = frozenset(each.base for each in desired.collectors if is_complete(each, observed))
-    moves = Moves(desired, observed, health, complete)
-    steps = [_step(collector, observed, troubles, turns, moves) for collector in desired.collectors]
-    kept = {} if is_forced else dict(_kept(desired, observed, troubles, moves))
+    steps = [_step(collector, observed, troubles, turns) for collector in desired.collectors]
+    kept = {} if is_forced else dict(_kept(desired, observed, troubles))
     return Decision(
         apply=(*desired.shared, *(each for step in steps for each in step.apply)),
         held={name: why for step in steps for name, why in step.held.items()},
         waiting=tuple(name for step in steps for name in step.waiting),
         kept=kept,
         kept_places=frozenset(observed.deployments[name].place for name in kept),
-        symbols_hashes={place: hashed for step in steps for place, hashed in step.symbols_hashes.items()},
     )
 
 
@@ -91,12 +84,9 @@ class _Step:
     apply: list[Object] = field(default_factory=list)
     held: dict[str, str] = field(default_factory=dict)
     waiting: list[str] = field(default_factory=list)
-    symbols_hashes: dict[Place, str] = field(default_factory=dict)
 
 
-def _step(
-    collector: Collector, observed: Observed, troubles: Mapping[str, str], turns: frozenset[str], moves: Moves
-) -> _Step:
+def _step(collector: Collector, observed: Observed, troubles: Mapping[str, str], turns: frozenset[str]) -> _Step:
     """A sink counts that the running pods write to and that still is wanted: what is for no other is not worth a wait."""
     behind = _behind(collector, observed)
     step = _Step()
@@ -106,17 +96,8 @@ def _step(
         trouble = None if live is None else _trouble(live.sinks.intersection(collector.sinks), troubles)
         _replace(step, each, live, name in behind, trouble, name in turns)
     is_left = bool(behind) and all(each["metadata"]["name"] not in behind for each in step.apply)
-    others = [each for each in collector.objects if each["kind"] != "Deployment"]
-    if is_left:
-        others = [each for each in others if each["metadata"]["name"] != collector.symbols_map]
-    else:
-        selection = moves.selection(collector)
-        step.symbols_hashes[collector.place] = symbols_hash(selection)
-        is_map = [each["metadata"]["name"] == collector.symbols_map for each in others]
-        others = [
-            with_selection(each, selection) if is_it else each for each, is_it in zip(others, is_map, strict=True)
-        ]
-    step.apply[:0] = others
+    others = (each for each in collector.objects if each["kind"] != "Deployment")
+    step.apply[:0] = [each for each in others if not (is_left and each["metadata"]["name"] == collector.symbols_map)]
     return step
 
 
@@ -138,10 +119,9 @@ def _trouble(sinks: Collection[str], troubles: Mapping[str, str]) -> str | None:
     return "; ".join(f"{sink}: {troubles[sink]}" for sink in sorted(sinks) if sink in troubles) or None
 
 
-def _kept(desired: Desired, observed: Observed, troubles: Mapping[str, str], moves: Moves) -> Iterator[tuple[str, str]]:
+def _kept(desired: Desired, observed: Observed, troubles: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     wanted = {name for collector in desired.collectors for name in collector.deployments}
     sinks = {sink for collector in desired.collectors for sink in collector.sinks}
-    places = {collector.place for collector in desired.collectors}  # of which a slot may go while another stays
     for name, state in sorted(observed.deployments.items()):
         if name in wanted:
             continue
@@ -151,8 +131,6 @@ def _kept(desired: Desired, observed: Observed, troubles: Mapping[str, str], mov
             yield name, trouble
         elif late:
             yield name, f"until {', '.join(late)} has taken over"
-        elif state.place not in places and (awaited := moves.awaited(state.exchange, state.place)):
-            yield name, f"until others follow {', '.join(awaited[:_SHOWN])}"
 
 
 def is_complete(collector: Collector, observed: Observed) -> bool:

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 ADMIN: Final = "admin"
 START_S: Final = 60.0
+_CONTROLLERS: Final = "deployment replicaset garbage-collector persistentvolumeclaim-protection".split()
 
 
 class ControlPlane:
@@ -87,13 +88,20 @@ class ControlPlane:
                 *(str(self._kube), "kube-controller-manager", "--kubeconfig", str(self.kubeconfig)),
                 *("--leader-elect=false", "--use-service-account-credentials=false", "--secure-port=0"),
                 *("--service-account-private-key-file", str(self._folder / "sa.key")),
-                *("--controllers", "deployment-controller,replicaset-controller,garbage-collector-controller"),
+                *("--controllers", ",".join(f"{name}-controller" for name in _CONTROLLERS)),
             )
 
     def stop_server(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Take the API server away; its data stays."""
         self._end("kube-controller-manager", number)
         self._end("kube-apiserver", number)
+
+    def pause_controllers(self) -> None:
+        """Nothing is collected or rolled out meanwhile."""
+        self._processes["kube-controller-manager"].send_signal(signal.SIGSTOP)
+
+    def resume_controllers(self) -> None:
+        self._processes["kube-controller-manager"].send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         for name in ("kube-controller-manager", "kube-apiserver", "etcd"):

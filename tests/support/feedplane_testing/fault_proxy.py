@@ -30,7 +30,8 @@ class Fault:
     """Spoils the next `times` requests that match. `kind` is a status code, or one of
 
     `silence` (no answer ever comes), `reset` (cut before the server sees it), `lost` (the server does it, the answer is
-    cut), `expired` (a watch that says its version is gone).
+    cut), `expired` (a watch that says its version is gone), `hold` (kept for ever, before the server sees it), `done`
+    (the server does it, the answer is kept for ever). The last two set `struck`, for a test that kills its client then.
     """
 
     kind: int | str
@@ -49,8 +50,8 @@ class FaultProxy:
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
         self._port = 0
-        self.seen: list[tuple[str, str]] = []
-        """Method and path of each request, spoilt ones included."""
+        self._open: list[web.Request] = []
+        self.struck = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -61,6 +62,17 @@ class FaultProxy:
         fault = Fault(kind, matches, times, {name.replace("_", "-"): value for name, value in headers.items()})
         self._faults.append(fault)
         return fault
+
+    def disarm(self) -> None:
+        """Forget all faults."""
+        self._faults.clear()
+        self.struck.clear()
+
+    def cut(self, matches: Matches) -> None:
+        """Break off what is being answered now."""
+        for request in self._open:
+            if matches(request) and request.transport is not None:
+                request.transport.abort()
 
     async def start(self) -> None:
         self._session = aiohttp.ClientSession(
@@ -81,12 +93,15 @@ class FaultProxy:
             await self._runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        self.seen.append((request.method, request.path))
         for fault in self._faults:
             if fault.hit < fault.times and fault.matches(request):
                 fault.hit += 1
                 return await self._spoilt(request, fault)
-        return await self._forward(request)
+        self._open.append(request)
+        try:
+            return await self._forward(request)
+        finally:
+            self._open.remove(request)
 
     async def _spoilt(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         if isinstance(fault.kind, int):
@@ -94,11 +109,13 @@ class FaultProxy:
         if fault.kind == "expired":
             event = {"type": "ERROR", "object": _status(410)}
             return web.Response(body=json.dumps(event).encode() + b"\n", content_type="application/json")
-        if fault.kind == "silence":
-            await asyncio.Event().wait()
-        if fault.kind == "lost":
+        if fault.kind in ("lost", "done"):
             async with self._upstream(request, await request.read()) as answer:
                 await answer.read()
+        if fault.kind in ("hold", "done"):
+            self.struck.set()
+        if fault.kind in ("silence", "hold", "done"):
+            await asyncio.Event().wait()
         if request.transport is not None:
             request.transport.abort()
         return web.Response()
@@ -107,8 +124,8 @@ class FaultProxy:
         async with self._upstream(request, await request.read()) as answer:
             headers = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP}
             response = web.StreamResponse(status=answer.status, headers=headers)
-            await response.prepare(request)
             try:
+                await response.prepare(request)
                 async for chunk in answer.content.iter_any():
                     await response.write(chunk)
                 await response.write_eof()
@@ -122,7 +139,12 @@ class FaultProxy:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}
         timeout = aiohttp.ClientTimeout(total=None)
         return self._session.request(
-            request.method, self._server + request.path_qs, data=body, headers=headers, timeout=timeout
+            request.method,
+            self._server + request.path_qs,
+            data=body or None,
+            headers=headers,
+            skip_auto_headers=("Content-Type",),
+            timeout=timeout,
         )
 
 

@@ -81,7 +81,6 @@ class Scene:
         self.deployments: dict[str, dict[str, Any]] = {}
         self.pods: list[dict[str, Any]] = []
         self.words: dict[str, dict[str, Any]] = {}
-        self.maps: list[dict[str, Any]] = []  # symbols that pods have been told
         for collector in (before or self.desired).collectors:
             for each in collector.objects:
                 if each["kind"] == "Deployment":
@@ -89,10 +88,7 @@ class Scene:
 
     def _run(self, collector: Collector, wanted: dict[str, Any]) -> None:
         live = kube_state.deployment(wanted)
-        self.maps += [each for each in collector.objects if each["metadata"]["name"] == collector.symbols_map]
-        name = live["metadata"]["name"]
-        self.pods = [pod for pod in self.pods if not pod["metadata"]["name"].startswith(f"{name}-")]
-        self.deployments[name] = live
+        self.deployments[live["metadata"]["name"]] = live
         for pod in kube_state.pods(live):
             self.pods.append(pod)
             self.words[pod["metadata"]["name"]] = {
@@ -102,7 +98,7 @@ class Scene:
 
     @property
     def observed(self) -> Observed:
-        return observe([*self.deployments.values(), *self.pods, *self.maps], self.words)
+        return observe([*self.deployments.values(), *self.pods], self.words)
 
     def decide(self) -> Decision:
         health = self.memory.judge(self.observed, self.status, self.now_ns)

@@ -160,6 +160,17 @@ def test_an_object_we_never_applied_differs() -> None:
     assert difference(DESIRED, obj, MANAGER) == "metadata.managedFields"
 
 
+def test_a_zero_that_the_server_leaves_out_is_no_drift() -> None:
+    desired = copy.deepcopy(DESIRED)
+    desired["spec"]["minReadySeconds"] = 0
+    obj = live()
+    obj["metadata"]["managedFields"][2]["fieldsV1"]["f:spec"]["f:minReadySeconds"] = {}
+
+    assert difference(desired, obj, MANAGER) is None
+    obj["spec"]["minReadySeconds"] = 5
+    assert difference(desired, obj, MANAGER) == "spec.minReadySeconds"
+
+
 def test_text_that_looks_like_a_quantity_is_compared_as_text() -> None:
     desired = copy.deepcopy(DESIRED)
     desired["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = "1000m"

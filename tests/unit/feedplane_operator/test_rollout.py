@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from feedplane_operator.rollout import is_paused
-from feedplane_testing import kube_state
 
 from .conftest import Build, Scene, owner_of
 
@@ -113,54 +111,6 @@ def test_added_shards_follow_their_symbols_before_others_drop_them(build: Build)
     assert names(then.apply, "Deployment") == {"majors-a-0", "majors-a-2"}
     assert names(then.apply, "ConfigMap") >= {"majors-a-0-symbols"}
     assert names(then.apply, "ConfigMap").isdisjoint({"majors-a-1-symbols"})
-
-
-def told(scene: Scene, name: str) -> list[str]:
-    """Symbols that a ConfigMap would be given now."""
-    (found,) = [each for each in scene.decide().apply if each["metadata"]["name"] == name]
-    return list(json.loads(found["data"]["symbols.json"])["include"])
-
-
-def test_a_symbol_that_changes_hands_is_kept_until_the_other_follows_it(build: Build) -> None:
-    """Both pods run on; no rollout orders the two changes."""
-    first, second = {"name": "a", "symbols": {"include": ["X", "Y"]}}, {"name": "b", "symbols": {"include": ["Z"]}}
-    before = Scene(build(first, second))
-    moved = Scene(
-        build(first | {"symbols": {"include": ["X"]}}, second | {"symbols": {"include": ["Y", "Z"]}}), before.desired
-    )
-    receiver = moved.desired.collectors[1]
-    assert (told(moved, "majors-a-0-symbols"), told(moved, "majors-b-0-symbols")) == (["X", "Y"], ["Y", "Z"])
-
-    moved.maps[1] = next(each for each in receiver.objects if each["metadata"]["name"] == receiver.symbols_map)
-    assert told(moved, "majors-a-0-symbols") == ["X", "Y"]  # its file is there, and it has not taken it up yet
-    assert moved.decide().symbols_hashes[("a", "0")] == before.desired.collectors[0].symbols_hash
-
-    (pod,) = [name for name in moved.words if name.startswith("majors-b-")]
-    moved.words[pod]["collector"] = kube_state.collector_words(receiver.symbols_hash)
-    assert told(moved, "majors-a-0-symbols") == ["X"]
-    assert moved.decide().symbols_hashes[("a", "0")] == moved.desired.collectors[0].symbols_hash
-
-
-def test_symbols_that_are_exchanged_do_not_wait_for_each_other(build: Build) -> None:
-    first, second = {"name": "a", "symbols": {"include": ["X"]}}, {"name": "b", "symbols": {"include": ["Y"]}}
-    swapped = [first | {"symbols": {"include": ["Y"]}}, second | {"symbols": {"include": ["X"]}}]
-    moved = Scene(build(*swapped), Scene(build(first, second)).desired)
-
-    assert told(moved, "majors-a-0-symbols") == told(moved, "majors-b-0-symbols") == ["X", "Y"]
-
-
-def test_a_symbol_that_nobody_wants_is_dropped_at_once(build: Build) -> None:
-    entry = {"name": "a", "symbols": {"include": ["X", "Y"]}}
-    dropped = Scene(build(entry | {"symbols": {"include": ["X"]}}), Scene(build(entry)).desired)
-
-    assert told(dropped, "majors-a-0-symbols") == ["X"]
-
-
-def test_an_entry_whose_symbols_go_to_another_stays_until_they_are_followed(build: Build) -> None:
-    first, second = {"name": "a", "symbols": {"include": ["X"]}}, {"name": "b", "symbols": {"include": ["Y"]}}
-    moved = Scene(build(second | {"symbols": {"include": ["X", "Y"]}}), Scene(build(first, second)).desired)
-
-    assert moved.decide().kept == {"majors-a-0": "until others follow X"}
 
 
 def test_a_shard_that_is_not_wanted_any_more_stays_until_others_have_taken_over(build: Build) -> None:

@@ -197,7 +197,9 @@ async def test_every_kind_of_value_is_readable_under_its_key(
         await until(lambda: account(writer)["trades"]["pending"] == 0)
 
     def read(kind: str) -> dict[str, str]:
-        return dict(client.hgetall(hot_key(kind, EXCHANGE, "ETHUSDT", style)))
+        found = dict(client.hgetall(hot_key(kind, EXCHANGE, "ETHUSDT", style)))
+        assert len(found.pop("owner")) == 13
+        return found
 
     base = {"ts_event_ns": "", "ts_recv_ns": str(head["ts_recv_ns"]), "state": "synced"}
     l1 = read("l1")
@@ -487,6 +489,54 @@ async def test_a_stalled_server_gets_the_newest_value_and_every_trade_once(serve
         assert [int(t["trade_id"]) for _, t in client.xrange(stream)] == list(range(40))
 
 
+async def test_a_writer_that_leaves_marks_nothing_that_another_keeps_fresh(server: RedisServer, tmp_path: Path) -> None:
+    """Two pods of a rollout: both have heard of the one value there was, which of them received it later is chance."""
+    client: Any = server.client()
+    for order in ("older", "newer"):
+        old, new = Venue(tmp_path / order / "old"), Venue(tmp_path / order / "new")
+        first, second = (old, new) if order == "older" else (new, old)
+        first.last_ns = time.time_ns()
+        second.last_ns = first.last_ns + 1_000_000
+        old.say(old.quote(1))
+        async with writing([server.endpoint], old.path):
+            await until(lambda: client.hget(L1, "seq") == "1")
+            await asyncio.sleep(0.01)
+            new.say(new.quote(1))
+            async with writing([server.endpoint], new.path) as successor:
+                await until(lambda: account(successor).get("l1", {}).get("pending") == 0)
+                new.say(new.status("resync", Feed.L1))
+                await until(lambda: client.hget(L1, "state") == "resync")  # its own trouble it does tell
+                new.say(new.status("synced", Feed.L1))
+                await until(lambda: client.hget(L1, "state") == "synced")
+                old.last_ns = new.last_ns + 1_000
+                old.say(old.quote(2), old.status("stopped", None))  # its last value and its last word leave together
+                await until(lambda: client.hget(L1, "seq") == "2")
+                await asyncio.sleep(0.5)
+                assert client.hget(L1, "state") == "synced"
+                new.last_ns = old.last_ns
+                new.say(new.status("stopped", None))
+                await until(lambda: client.hget(L1, "state") == "stale")
+        old.writer.close()
+        new.writer.close()
+        client.delete(L1)
+
+
+async def test_a_successor_that_has_nothing_yet_has_no_say(server: RedisServer, tmp_path: Path) -> None:
+    client: Any = server.client()
+    old, new = Venue(tmp_path / "old"), Venue(tmp_path / "new")
+    async with writing([server.endpoint], old.path):
+        old.say(old.quote(1))
+        await until(lambda: client.hget(L1, "seq") == "1")
+        async with writing([server.endpoint], new.path) as successor:
+            new.last_ns = old.last_ns + 1_000
+            new.say(new.status("resync", Feed.L1))
+            await until(lambda: account(successor).get("status", {}).get("pending") == 0)
+            await asyncio.sleep(0.2)
+            assert client.hget(L1, "state") == "synced"
+    old.writer.close()
+    new.writer.close()
+
+
 async def test_a_clock_that_ran_ahead_does_not_freeze_keys(server: RedisServer, venue: Venue) -> None:
     client: Any = server.client()
     ahead_ns = time.time_ns() + 3_600 * NS_PER_S
@@ -749,7 +799,7 @@ async def test_a_failover_never_moves_a_key_backwards_and_ends_with_the_newest(
 async def test_a_user_with_the_documented_rights_is_enough(tmp_path: Path, venue: Venue) -> None:
     secret = tmp_path / "password"
     secret.write_text("pw")
-    rights = "+evalsha +script|load +hget +hset +pexpire +xadd +xrevrange +del +client|setname"
+    rights = "+evalsha +script|load +hget +hmget +hset +pexpire +xadd +xrevrange +del +client|setname"
     with RedisServer(tmp_path / "redis") as server:
         client: Any = server.client()
         client.execute_command(

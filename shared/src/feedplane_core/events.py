@@ -195,7 +195,9 @@ class Gap(Event, frozen=True, kw_only=True, gc=False, tag="gap"):
     to_ns: int | None
     from_seq: int | None = None
     to_seq: int | None = None
-    reason: str = "sequence"  # start sequence checksum crossed disconnect stale restart shed rejected halt stop
+    reason: str = (
+        "sequence"  # start sequence checksum crossed disconnect stale restart shed undrained rejected halt stop
+    )
     detected_by: str = "collector"
     state: str = "open"  # open closed repaired
     repaired_from: str = ""

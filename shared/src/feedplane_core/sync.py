@@ -368,6 +368,9 @@ class BookSync:
         first, last = gap.from_seq, snapshot.last_seq
         if first is None or last is None or last < first:  # the venue began to count anew: only time tells the range
             first = last = None
+        # Where a book begins, the snapshot contains what came before it: the history of the book is whole from there on, and where another process follows the
+        # same book (the old pod of a rollout, a second copy) before that too.
+        is_beginning = gap.reason == "start"
         return [
             msgspec.structs.replace(
                 gap,
@@ -375,6 +378,7 @@ class BookSync:
                 to_ns=event_ceiling_ns(snapshot),
                 from_seq=first,
                 to_seq=last,
-                state="closed",
+                state="repaired" if is_beginning else "closed",
+                repaired_from="snapshot" if is_beginning else "",
             )
         ]

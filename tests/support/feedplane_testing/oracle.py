@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 
 from feedplane_testing.judge import Verdict, issued_of_ledger, judge
-from feedplane_testing.plane import Plane
 from feedplane_testing.stores import final_books, holes_of_tables, kept_of_tables, last_sent
 
 FEWEST_LEVELS = 10
+
+
+class Plane(Protocol):
+    """What is judged: a plane of `feedplane up`, or the stores of pods."""
+
+    def query(self, sql: str) -> list[dict[str, Any]]: ...
+
+    def redis_port(self) -> int: ...
 
 
 def judge_history(plane: Plane, lines: list[dict[str, Any]]) -> Verdict:

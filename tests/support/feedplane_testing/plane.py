@@ -44,6 +44,11 @@ class Simulator:
         wait_until(self.ready_path.is_file, "simex ready", 20)
         self.control = json.loads(self.ready_path.read_text())["control"]
 
+    def endpoints(self) -> dict[str, dict[str, str]]:
+        """Base URLs by exchange and name."""
+        found: dict[str, dict[str, str]] = json.loads(self.ready_path.read_text())["endpoints"]
+        return found
+
     def fault(self, spec: str) -> None:
         """Lay a fault: `cut:code=0`."""
         request = urllib.request.Request(

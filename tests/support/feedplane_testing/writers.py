@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -45,14 +45,14 @@ class WriterProcess:
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
 
-    def start(self, kill_at: str = "") -> Self:
+    def start(self, kill_at: str = "", environment: Mapping[str, str] | None = None) -> Self:
         """Start and wait for its port. `kill_at` names a stage at which the process kills itself, `stage:n` for the n-th time."""
         arguments = ["--sink", "clickhouse", "--config", str(self.config_path), "--journal-root", str(self._root)]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("FEEDPLANE_")}
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("FEEDPLANE_")}
         with self.log_path.open("a") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "feedplane_writer", *arguments],
-                env=environment | ({KILL_AT: kill_at} if kill_at else {}),
+                env={**clean, **({KILL_AT: kill_at} if kill_at else {}), **(environment or {})},
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

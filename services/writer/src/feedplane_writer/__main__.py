@@ -11,9 +11,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from feedplane_journal.lean import import_pyarrow
 
@@ -91,6 +91,18 @@ def leave_word(path: Path, status: object) -> None:
     temporary.replace(path)
 
 
+def leave_termination_word(path: Path | None, word: Mapping[str, Any]) -> None:
+    """Written in place: a container's termination file is a mount of its own."""
+    from .words import fitted
+
+    if path is None:
+        return
+    try:
+        path.write_text(fitted(word))
+    except OSError as e:
+        logger.error("termination word not written", extra={"error": str(e), "word": fitted(word)})
+
+
 async def serve(args: argparse.Namespace, settings: WriterSettings, stop: StopSignal) -> int:
     """Set up health, metrics and status, print the port as one JSON line, and run the sink."""
     from feedplane_ops.health import Health
@@ -121,6 +133,8 @@ async def serve(args: argparse.Namespace, settings: WriterSettings, stop: StopSi
         set_status=answers.append,
         journal_paths=tuple(args.journal),
         journal_root=args.journal_root,
+        leave_word=lambda word: leave_termination_word(settings.termination_file, word),
+        spool_dies=settings.spool_dies,
     )
     port = await server.start(settings.metrics_host, settings.metrics_port)
     print(json.dumps({"event": "listening", "port": port, "sink": args.sink}), flush=True)

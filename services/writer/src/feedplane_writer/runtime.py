@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from feedplane_ops.health import Health
 from feedplane_ops.metrics import Metrics
@@ -29,6 +30,9 @@ class Runtime:
     set_status: Callable[[Callable[[], object]], None]
     journal_paths: tuple[Path, ...]
     journal_root: Path | None
+    leave_word: Callable[[Mapping[str, Any]], None] = lambda word: None
+    """What becomes of a sink's `words.last_word`."""
+    spool_dies: bool = False
 
     def journals(self) -> list[Path]:
         """The journals that exist now; ask again, more may appear."""

@@ -13,3 +13,7 @@ class WriterSettings(ServiceSettings):
 
     status_file: Path | None = None
     """Where to leave the last status when the process ends."""
+    termination_file: Path | None = None
+    """Where to leave one line of JSON, 4,096 bytes at most, of what was not stored when the process ends: a pod's termination message."""
+    spool_dies: bool = False
+    """The journal goes with the pod: what is left in it at the end is declared as holes, while there is time."""

@@ -126,7 +126,7 @@ def test_rows_are_conserved_and_the_newest_value_arrives(actions: list[str]) -> 
                 queue.add(stream)
                 trades += 1
             case "mark":
-                if keys[0].mark(Quality.STALE, T0 + number):
+                if keys[0].mark(Quality.STALE, T0 + number, b""):
                     queue.add(keys[0])
             case "send":
                 send()
@@ -152,7 +152,7 @@ def test_rows_are_conserved_and_the_newest_value_arrives(actions: list[str]) -> 
 
 
 def test_values_between_two_pipelines_are_superseded_by_the_newest() -> None:
-    books, queue = Books("j"), Queue()
+    books, queue = Books("j", claim_ms=7), Queue()
     key = HotKey(L1, b"k", Mode.LIVE)
     for number in range(1, 11):
         quote(key, books, number)
@@ -162,7 +162,7 @@ def test_values_between_two_pipelines_are_superseded_by_the_newest() -> None:
 
     assert words[:2] == [b"EVALSHA", VALUE_SHAS[L1]]
     assert words[7:10] == [str(T0 + 10).encode(), b"10", b""]
-    assert words[-1] == b"synced"
+    assert words[-2:] == [b"synced", b"0000000000007"]
     assert books.superseded == {"l1": 9}
     assert books.open_rows == 1
 
@@ -175,7 +175,7 @@ def test_a_value_that_redis_has_already_still_gets_its_state() -> None:
     books, queue = Books("j"), Queue()
     key = HotKey(OI, b"k", Mode.LIVE)
     key.set(books, Mode.LIVE, T0, [str(T0), "", "", "5"], books.open(), 0)
-    key.mark(Quality.STALE, T0 + 1)
+    key.mark(Quality.STALE, T0 + 1, b"")
     queue.add(key)
 
     again = settle(queue.take(10, terms(), TTL), [2], terms()).again
@@ -183,7 +183,7 @@ def test_a_value_that_redis_has_already_still_gets_its_state() -> None:
     assert again == [key]
     queue.add(key)
     (words,) = commands(queue.take(10, terms(), TTL))
-    assert (words[1], words[-1]) == (MARK_SHA, b"stale")
+    assert (words[1], words[5:]) == (MARK_SHA, [b"stale", books.claim, b"1"])
 
 
 def test_the_ttl_is_set_with_the_first_write_and_refreshed_later() -> None:

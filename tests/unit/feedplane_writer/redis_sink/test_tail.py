@@ -25,7 +25,7 @@ class Bench:
 
     def new_tail(self) -> JournalTail:
         keyspace = Keyspace(KeyStyle.FLAT, self.due.append, self.clock)
-        return JournalTail(self.path, keyspace, stale_after_ns=15 * NS_PER_S, clock=self.clock)
+        return JournalTail(self.path, keyspace, stale_after_ns=15 * NS_PER_S, clock=self.clock, wall_ms=lambda: 1)
 
     def quote(self, number: int) -> None:
         self.journal.append(batches_of([top_of_book(number)]))

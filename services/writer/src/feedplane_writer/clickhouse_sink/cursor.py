@@ -78,6 +78,11 @@ class SinkCursor:
         with self._lock:
             self._store.save(min(self._positions), self._extra())
 
+    def positions(self) -> list[Position]:
+        """By shard."""
+        with self._lock:
+            return list(self._positions)
+
     def lowest(self) -> Position:
         """Everything before it is settled for all shards."""
         with self._lock:

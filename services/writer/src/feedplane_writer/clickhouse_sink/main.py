@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic_ns, time_ns
 from typing import Any, Final
@@ -20,11 +21,12 @@ from ..config import ClickHouseConfig
 from ..feeds import add_counts
 from ..journals import origin_of
 from ..runtime import Runtime
-from ..words import Trouble, backlog_word, store_word
+from ..words import Trouble, backlog_word, last_word, store_word
 from .cursor import SinkCursor
 from .cut import Limits
 from .http import ShardClient
 from .pipe import Pipe, count_ahead
+from .remainder import Remainder, declare, remainder_of
 from .schema import schema_step
 from .sender import Sender
 from .tables import FEED_OF_TABLE
@@ -38,6 +40,10 @@ _COUNT_S: Final = 0.25
 _ANY_AGE_NS: Final = 1 << 62
 """A recording may be of any year: its days are few, whenever they were."""
 _HEARTBEAT_SLACK_NS: Final = 120 * NS_PER_S
+_LAST_LOOK_NS: Final = 3 * NS_PER_S
+_LAST_TRY_NS: Final = 6 * NS_PER_S
+"""After the drain: to see what is left, and to have declared it. A pod grants ten seconds beyond its drain bound."""
+_LAST_REQUEST_S: Final = 2.0
 
 
 class Served:
@@ -136,29 +142,53 @@ class ClickHouseSink:
         config = self._config
         heartbeat = Heartbeat(int(config.request_timeout_s * NS_PER_S) + config.retry_cap_ns + _HEARTBEAT_SLACK_NS)
         self.heartbeats.append(heartbeat)
-        client = ShardClient(
-            config.shards[shard],
-            user=config.user,
-            password_file=config.password_file,
-            tls=config.tls,
-            timeout_s=config.request_timeout_s,
-        )
         return ShardWorker(
             shard,
-            lambda pause: Sender(
-                client,
-                database=config.database,
-                table_suffix="" if config.cluster is None else "_local",
-                backoff=Backoff(config.retry_base_ns, max(config.retry_base_ns, config.retry_cap_ns)),
-                pause=pause,
-                observer=self.telemetry.of_shard(shard),
-                clock_ns=monotonic_ns,
-            ),
+            lambda pause: self._sender(shard, pause, config.request_timeout_s),
             self.telemetry,
             config.in_flight_bytes,
             heartbeat,
             **({"prepare": schema_step(config.database, config.cluster, shard)} if config.apply_schema else {}),
         )
+
+    def _sender(self, shard: int, pause: Callable[[int], bool], timeout_s: float) -> Sender:
+        config = self._config
+        client = ShardClient(
+            config.shards[shard],
+            user=config.user,
+            password_file=config.password_file,
+            tls=config.tls,
+            timeout_s=timeout_s,
+        )
+        return Sender(
+            client,
+            database=config.database,
+            table_suffix="" if config.cluster is None else "_local",
+            backoff=Backoff(config.retry_base_ns, max(config.retry_base_ns, config.retry_cap_ns)),
+            pause=pause,
+            observer=self.telemetry.of_shard(shard),
+            clock_ns=monotonic_ns,
+        )
+
+    def leftovers(self) -> list[Remainder]:
+        """What the journals hold that is not stored, after `drain`."""
+        ends_ns = monotonic_ns() + _LAST_LOOK_NS
+        looked = (
+            remainder_of(served.path, served.exchange, served.cursor.positions(), lambda: monotonic_ns() < ends_ns)
+            for served in list(self.journals.values())
+        )
+        return [left for left in looked if not left.is_empty]
+
+    def declare(self, leftovers: list[Remainder]) -> bool:
+        """Have the store say that these are missing; whether it did, for all of them."""
+        ends_ns = monotonic_ns() + _LAST_TRY_NS
+        shards = len(self._config.shards)
+        is_told = True
+        for shard in range(shards):
+            sender = self._sender(shard, lambda _: True, _LAST_REQUEST_S)  # gives up at the first failure
+            for left in leftovers:
+                is_told &= monotonic_ns() < ends_ns and declare(left, shard, shards, sender, time_ns())
+        return is_told
 
     def _open(self, path: Path) -> None:
         exchange, mode = origin_of(path)
@@ -298,9 +328,18 @@ async def run(runtime: Runtime) -> int:
         if sink.failed():
             return 1
         await runtime.stop.sleep(_DISCOVER_S)
-    is_empty = await asyncio.to_thread(sink.drain, runtime.config.drain_ns)
-    logger.info("writer stopped", extra={"is_drained": is_empty, "waiting": sink.waiting()})
+    await asyncio.to_thread(sink.drain, runtime.config.drain_ns)
+    await asyncio.to_thread(_leave, sink, runtime)
     return 1 if sink.failed() else 0
+
+
+def _leave(sink: ClickHouseSink, runtime: Runtime) -> None:
+    """The last word; in a journal that dies, nothing may be missing without notice."""
+    leftovers = sink.leftovers()
+    is_declared = bool(leftovers) and runtime.spool_dies and sink.declare(leftovers)
+    told = [entry for left in leftovers for entry in left.told()]
+    runtime.leave_word(last_word("clickhouse", told, sink.trouble(), is_declared=is_declared))
+    logger.info("writer stopped", extra={"remaining": told, "is_declared": is_declared, "waiting": sink.waiting()})
 
 
 def lag_by_exchange(sink: ClickHouseSink) -> dict[tuple[str, ...], float]:

@@ -9,10 +9,20 @@ from feedplane_core.names import NS_PER_S
 
 
 class Books:
-    """Rows of one journal. A row is open from the moment it is read until it is stored or superseded."""
+    """Rows of one journal. A row is open from the moment it is read until it is stored or superseded.
 
-    def __init__(self, name: str, on_stored: Callable[[str, int], None] = lambda feed, recv_ns: None) -> None:
+    `claim_ms` is when the journal was first served: of two writers of one key, the one with the later claim looks after it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        on_stored: Callable[[str, int], None] = lambda feed, recv_ns: None,
+        claim_ms: int = 0,
+    ) -> None:
         self.name = name
+        self.claim_ms = claim_ms
+        self.claim = b"%013d" % claim_ms
         self.on_stored = on_stored
         self.generation = 0
         self.written: Counter[str] = Counter()  # by feed, since `take`

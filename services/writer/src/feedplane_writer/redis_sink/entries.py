@@ -38,6 +38,7 @@ _TTL_REFRESH_NS: Final = 10 * NS_PER_S
 _SUB_BITS: Final = 20  # trades that one receive time may have
 
 _state_tail = lru_cache(maxsize=64)(state_tail)
+_owner = lru_cache(maxsize=256)(bulk)
 
 
 class Sent(Enum):
@@ -92,6 +93,7 @@ class HotKey:
     """One hash. `values` are the texts of HEAD_FIELDS, then of the kind's fields."""
 
     __slots__ = (
+        "claim",
         "from_book",
         "is_queued",
         "key",
@@ -123,6 +125,7 @@ class HotKey:
         self.values: tuple[str, ...] = ("",) * (len(HEAD_FIELDS) + len(kind.fields))
         self.ts_ns = 0  # 0: no value known
         self.source: Books | None = None  # whose value it is
+        self.claim = b""  # of that journal; without a value, of the one that spoke of the key last
         self.row: Row | None = None  # the row that waits, if one does
         self.touched_ns = 0  # monotonic
         self.quality = Quality.GOOD
@@ -150,6 +153,7 @@ class HotKey:
         if self.row is not None:
             self.row.superseded(feed)
         self.source, self.mode, self.row, self.ts_ns, self.touched_ns = source, mode, row, ts_ns, now_ns
+        self.claim = source.claim
         if None in values:
             self.values = tuple(old if new is None else new for old, new in zip(self.values, values, strict=True))
         else:
@@ -164,8 +168,10 @@ class HotKey:
             self.quality, self.silent = Quality.GOOD, False
         return True
 
-    def mark(self, quality: Quality, at_ns: int, *, silent: bool = False) -> bool:
+    def mark(self, quality: Quality, at_ns: int, claim: bytes, *, silent: bool = False) -> bool:
         """Say how far the value can be trusted from `at_ns` on; whether that changes anything."""
+        if self.source is None:
+            self.claim = claim
         if at_ns < self.mark_ns or (quality and at_ns < self.ts_ns):
             return False
         self.mark_ns, self.silent = at_ns, silent
@@ -190,11 +196,12 @@ class HotKey:
                 controls = terms.refresh
                 self.ttl_due_ns = terms.now_ns + terms.refresh_after_ns
             tail = _state_tail(state_text(self.mode, self.quality))
-            out += (self.prefix, controls, value_body(self.values), tail)
+            out += (self.prefix, controls, value_body(self.values), tail, _owner(self.claim))
             items.append(Item(self, Sent.VALUE, self.row, self.ts_ns))
             self.row = None
         elif self.mark_due:
-            out.append(mark_command(self.key, max(self.mark_ns, self.ts_ns), self.state))
+            at_ns, is_stale = max(self.mark_ns, self.ts_ns), self.quality is Quality.STALE
+            out.append(mark_command(self.key, at_ns, self.state, self.claim, release=is_stale))
             items.append(Item(self, Sent.MARK))
         self.value_due = self.mark_due = False
         return False

@@ -13,7 +13,7 @@ from ..feeds import feed_counts
 from .books import Books
 from .entries import Entry, HotKey, TradeStream
 from .kinds import L1, SPEAKS_OF, Kind
-from .quality import Quality, of_gap, of_status, only_heard
+from .quality import STOPPED, Quality, of_gap, of_status, only_heard
 from .rows import StatusRow, gaps_of, named_with_market, statuses_of, trades_of, updates_of
 
 
@@ -28,7 +28,9 @@ class Source:
 
 
 class Keyspace:
-    """Takes record batches, keeps the newest value of each key, and tells `on_due` which entries have something to send."""
+    """Takes record batches, keeps the newest value of each key, and tells `on_due` which entries have something to send; `on_parting` those of a collector that has
+    stopped, which its successor may take over yet.
+    """
 
     def __init__(
         self,
@@ -36,10 +38,12 @@ class Keyspace:
         on_due: Callable[[Entry], None],
         clock: Callable[[], int],
         market_in_keys: Mapping[str, Sequence[MarketType]] = MappingProxyType({}),
+        on_parting: Callable[[Entry], None] | None = None,
     ) -> None:
         self._style = style
         self._market_in_keys = market_in_keys
         self._on_due = on_due
+        self._on_parting = on_parting or on_due
         self._clock = clock  # monotonic
         self._hot: dict[tuple[str, str], dict[Kind, HotKey]] = {}
         self._streams: dict[tuple[str, str], TradeStream] = {}
@@ -82,9 +86,8 @@ class Keyspace:
         for key in source.keys:
             if key.source is source.books and key.quality is not Quality.STALE:
                 before = key.quality
-                changed += self._mark(
-                    key, Quality.STALE, max(source.newest_ns, key.ts_ns), silent=before is Quality.GOOD
-                )
+                at_ns = max(source.newest_ns, key.ts_ns)
+                changed += self._mark(source, key, Quality.STALE, at_ns, silent=before is Quality.GOOD)
         return changed
 
     def resume(self, source: Source) -> int:
@@ -92,7 +95,7 @@ class Keyspace:
         changed = 0
         for key in source.keys:
             if key.silent:
-                changed += self._mark(key, Quality.GOOD, max(source.newest_ns, key.mark_ns))
+                changed += self._mark(source, key, Quality.GOOD, max(source.newest_ns, key.mark_ns))
         return changed
 
     # Values
@@ -148,7 +151,8 @@ class Keyspace:
             for key in self._meant(source, exchange, row):
                 if only_heard(row.said) and key.quality is Quality.RESYNC:
                     continue
-                self._mark(key, quality, row.recv_ns)
+                if key.mark(quality, row.recv_ns, source.books.claim):
+                    (self._on_parting if row.said == STOPPED else self._on_due)(key)
 
     def _gaps(self, source: Source, exchange: str, rows: Iterable[StatusRow]) -> None:
         for row in rows:
@@ -156,7 +160,7 @@ class Keyspace:
             for key in self._meant(source, exchange, row):
                 if quality is Quality.GOOD and key.quality is Quality.STALE and not key.silent:
                     continue  # a hole that closes does not bring a dead feed to life
-                self._mark(key, quality, row.recv_ns)
+                self._mark(source, key, quality, row.recv_ns)
 
     def _meant(self, source: Source, exchange: str, row: StatusRow) -> Iterator[HotKey]:
         """The keys that are made from the feed. Such as this writer has no value of are made too: Redis may hold one of an earlier run."""
@@ -167,8 +171,8 @@ class Keyspace:
             if key is not None and key.from_book:
                 yield key
 
-    def _mark(self, key: HotKey, quality: Quality, at_ns: int, *, silent: bool = False) -> bool:
-        if not key.mark(quality, at_ns, silent=silent):
+    def _mark(self, source: Source, key: HotKey, quality: Quality, at_ns: int, *, silent: bool = False) -> bool:
+        if not key.mark(quality, at_ns, source.books.claim, silent=silent):
             return False
         self._on_due(key)
         return True

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections import deque
 from pathlib import Path
-from time import monotonic_ns
+from time import monotonic_ns, time_ns
 from typing import Any, Final
 
 from feedplane_core.errors import JournalLocked, UsageError
@@ -16,13 +17,14 @@ from feedplane_ops.settings import read_secret
 
 from ..config import RedisConfig
 from ..runtime import Runtime
+from ..words import last_word
 from .connection import Login
 from .entries import Entry
 from .keyspace import Keyspace
 from .measures import Measures
 from .node import Limits
 from .slots import parse_address
-from .status import status_of
+from .status import status_of, trouble_of
 from .store import ClusterStore, Store
 from .tail import JournalTail
 
@@ -34,6 +36,9 @@ _SETTLE_EVERY_NS: Final = 100 * NS_PER_MS
 _LOOK_EVERY_NS: Final = NS_PER_S  # for new journals, and for silence
 _TOLD_AFTER_NS: Final = 5 * NS_PER_S
 _BLOCKED_NS: Final = 15 * NS_PER_S
+_PARTING_NS: Final = 3 * NS_PER_S
+_PARTING_SHARE: Final = 10
+"""When a collector has stopped, its successor's writer gets so long to take the keys over, and not more than this share of the drain bound: it may be some way behind."""
 
 
 async def run(runtime: Runtime) -> int:
@@ -52,6 +57,7 @@ async def run(runtime: Runtime) -> int:
     try:
         await writer.serve()
         await writer.drain(runtime.config.drain_ns)
+        runtime.leave_word(writer.last_word())
     finally:
         await writer.close()
     return 0
@@ -65,7 +71,11 @@ class RedisWriter:
         self._config = config
         self.tails: dict[Path, JournalTail] = {}
         self._held: dict[Entry, None] | None = None  # what is due, while nothing is to be sent yet
-        self.keyspace = Keyspace(config.key_style, self._on_due, monotonic_ns, config.market_in_keys)
+        self._parting_ns = min(_PARTING_NS, runtime.config.drain_ns // _PARTING_SHARE)
+        self._parting: deque[tuple[int, Entry]] = deque()  # by when
+        self.keyspace = Keyspace(
+            config.key_style, self._on_due, monotonic_ns, config.market_in_keys, on_parting=self._on_parting
+        )
         tls = ssl.create_default_context() if config.tls else None
         self.measures = Measures(runtime.metrics)
         make = ClusterStore if config.mode == "Cluster" else Store
@@ -104,8 +114,9 @@ class RedisWriter:
     async def drain(self, drain_ns: int) -> None:
         """Empty the journals and what waits for Redis, for `drain_ns` at most; what is left stays in the journals."""
         deadline_ns = monotonic_ns() + drain_ns
-        while monotonic_ns() < deadline_ns:
-            if not self._step_all() and self.store.is_idle:
+        while (now_ns := monotonic_ns()) < deadline_ns:
+            self._part(now_ns)
+            if not self._step_all() and self.store.is_idle and not self._parting:
                 break
             await asyncio.sleep(POLL_S)
         if self._saving is not None:
@@ -114,6 +125,17 @@ class RedisWriter:
             candidate = tail.settled(last=True)
             if candidate is not None:
                 await asyncio.to_thread(tail.write, candidate)
+
+    def last_word(self) -> dict[str, Any]:
+        """What Redis was not told of. Nothing is lost by it: the newest values are what a successor writes."""
+        trouble = self.store.trouble(monotonic_ns())
+        left = [
+            {"exchange": tail.exchange, "feed": feed, "records": records}
+            for tail in self.tails.values()
+            for feed, records in tail.account.pending().items()
+            if records
+        ]
+        return last_word("redis", left, None if trouble is None else trouble_of(*trouble), is_declared=False)
 
     async def close(self) -> None:
         await self.store.close()
@@ -144,11 +166,20 @@ class RedisWriter:
         else:
             self._held[entry] = None
 
+    def _on_parting(self, entry: Entry) -> None:
+        self._parting.append((monotonic_ns() + self._parting_ns, entry))
+
+    def _part(self, now_ns: int) -> None:
+        """Say of what nobody has taken over that it is stale."""
+        while self._parting and self._parting[0][0] <= now_ns:
+            self._on_due(self._parting.popleft()[1])
+
     def _step_all(self) -> int:
         return sum(tail.step() for tail in self.tails.values())
 
     def _keep_house(self) -> None:
         now_ns = monotonic_ns()
+        self._part(now_ns)
         if now_ns >= self._due_ns["settle"]:
             self._due_ns["settle"] = now_ns + _SETTLE_EVERY_NS
             for tail in self.tails.values():
@@ -183,6 +214,7 @@ class RedisWriter:
                     self.keyspace,
                     stale_after_ns=self._config.stale_after_ns,
                     clock=monotonic_ns,
+                    wall_ms=lambda: time_ns() // NS_PER_MS,
                     on_stored=self.measures.on_stored,
                 )
             except JournalLocked as e:

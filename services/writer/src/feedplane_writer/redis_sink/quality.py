@@ -16,10 +16,13 @@ class Quality(IntEnum):
     STALE = 2  # nobody looks after the value
 
 
+STOPPED: Final = "stopped"
+"""A collector's last word on every instrument."""
+
 _OF_STATUS: Final = {
     "stale": Quality.STALE,
     "disconnected": Quality.STALE,
-    "stopped": Quality.STALE,
+    STOPPED: Quality.STALE,
     "unsubscribed": Quality.STALE,
     "delisted": Quality.STALE,
     "resync": Quality.RESYNC,

@@ -26,7 +26,7 @@ _LENGTHS = tuple(f"${n}\r\n" for n in range(256))
 
 def value_prefix(kind: Kind, key: bytes) -> bytes:
     """What stands before the controls of a guarded write to `key`."""
-    args = 4 + _VALUE_CONTROLS + len(HEAD_FIELDS) + len(kind.fields) + 1
+    args = 4 + _VALUE_CONTROLS + len(HEAD_FIELDS) + len(kind.fields) + 2
     return b"*%d\r\n%b" % (args, b"".join(map(bulk, (b"EVALSHA", VALUE_SHAS[kind], b"1", key))))
 
 
@@ -42,7 +42,7 @@ def value_body(values: Sequence[str]) -> bytes:
 
 
 def state_tail(state: str) -> bytes:
-    """The last argument of a write."""
+    """The last argument of a write but for the owner."""
     return bulk(state.encode())
 
 
@@ -59,9 +59,9 @@ _NO_SEQ = bulk(b"seq") + bulk(b"")
 STATE_FIELD = bulk(b"state")
 
 
-def mark_command(key: bytes, mark_ns: int, state: str) -> bytes:
-    """Sets `state` alone, unless the key holds something newer than `mark_ns` or nothing."""
-    return command(b"EVALSHA", MARK_SHA, b"1", key, b"%d" % mark_ns, state.encode())
+def mark_command(key: bytes, mark_ns: int, state: str, claim: bytes, *, release: bool) -> bytes:
+    """Sets `state` alone, unless the key holds something newer than `mark_ns` or nothing, or is another's."""
+    return command(b"EVALSHA", MARK_SHA, b"1", key, b"%d" % mark_ns, state.encode(), claim, b"1" if release else b"")
 
 
 def xadd_prefix(key: bytes, max_length: int) -> bytes:

@@ -25,12 +25,12 @@ def status_of(
         "accounts": [accounts[name] for name in sorted(accounts)],
         "journals": journals,
         "keys": keys,
-        "store": store_word(None if trouble is None else _trouble(*trouble), committed_ns),
+        "store": store_word(None if trouble is None else trouble_of(*trouble), committed_ns),
         "backlog": backlog_word(journals),
     }
 
 
-def _trouble(for_ns: int, reason: str) -> Trouble:
+def trouble_of(for_ns: int, reason: str) -> Trouble:
     """Answers of a server are named by their codes (`OOM`, `MOVED, READONLY`); anything else is a connection that fails."""
     return Trouble(for_ns, reason if reason.isupper() else "unreachable", reason)
 

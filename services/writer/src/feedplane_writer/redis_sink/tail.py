@@ -47,6 +47,7 @@ class JournalTail:
         *,
         stale_after_ns: int,
         clock: Callable[[], int],
+        wall_ms: Callable[[], int],
         on_stored: Callable[[str, int], None] = lambda feed, recv_ns: None,
     ) -> None:
         self.path = path
@@ -60,7 +61,8 @@ class JournalTail:
         self._cursor = CursorStore(path, SINK)
         self._settled_to = self._cursor.load()
         self.account = Account(self._cursor.extra)
-        self.source = Source(Books(path.name, on_stored))
+        claim_ms = int(self._cursor.extra.get("claim_ms", 0)) or wall_ms()
+        self.source = Source(Books(path.name, on_stored, claim_ms))
         self._reader = JournalReader(path, on_problem=self._on_problem)
         self._position = self._warm_start()
         self._segment_uuid = ""
@@ -168,7 +170,8 @@ class JournalTail:
         Raises: JournalError if another process has taken the cursor over.
         """
         try:
-            self._cursor.save(candidate.position, candidate.saved | {"stored": self.account.stored()})
+            told = {"stored": self.account.stored(), "claim_ms": self.books.claim_ms}
+            self._cursor.save(candidate.position, candidate.saved | told)
         except OSError as e:
             if not self._cursor_fails:
                 logger.warning("cursor not saved", extra={"journal": self.path.name, "error": str(e)})

@@ -13,11 +13,12 @@ SOURCES := $(wildcard $(addsuffix /src,$(FOLDERS)))
 STAMP := $(VENV)/.feedplane-$(shell cat requirements/dev.txt $(addsuffix /pyproject.toml,$(FOLDERS)) shared/native/csrc/* | sha256sum | cut -c1-16)
 PYTEST := $(BIN)/pytest
 JOBS ?= 2
+SANITIZED := build/sanitize
 KIND := v0.30.0
 FILE ?= examples/quickstart.yaml
 
-.PHONY: help setup run test test-suite test-e2e test-again test-fast test-charts chart-tools conformance faults check format lint types generate bench fuzz record \
-	engine-up engine-down images wheels cluster-up cluster-down test-k8s kind-up kind-e2e kind-down clean
+.PHONY: help setup run test test-suite test-e2e test-again test-fast test-reference test-charts chart-tools conformance faults check format lint types generate bench fuzz record \
+	engine-up engine-down images wheels cluster-up cluster-down test-k8s kind-up kind-e2e kind-down sanitize clean
 
 help: ## List every target with one line each
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
@@ -53,6 +54,10 @@ test-fast: setup ## Unit tests and conformance only
 conformance: setup ## Conformance suite; EXCHANGE=x for one venue
 	$(PYTEST) -q tests/conformance $(if $(EXCHANGE),--exchange $(EXCHANGE))
 
+test-reference: setup ## What runs on the compiled core, on its Python reference
+	FEEDPLANE_CORE=python $(PYTEST) -n $(JOBS) --dist worksteal -q tests/unit/feedplane_core tests/unit/feedplane_journal/test_columns.py \
+	  tests/unit/feedplane_collector tests/conformance
+
 faults: setup ## Promises under faults: the whole plane, simulated venues, kills and cuts, judged by the ledger
 	$(PYTEST) -m "faults" tests/e2e
 
@@ -84,6 +89,15 @@ bench: setup ## Benchmarks, with ratios against a baseline in the same run; tabl
 fuzz: setup ## Coverage-guided fuzzing of the decoders, 60 s in all (FOR=10m); EXCHANGE=x for one venue
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	$(BIN)/python tests/fuzz/fuzz_decoders.py --for $(or $(FOR),60s) $(if $(EXCHANGE),--exchange $(EXCHANGE)) $(if $(SEED),--seed $(SEED))
+
+sanitize: setup ## The compiled core's tests under the address and undefined-behaviour sanitizers
+	@mkdir -p $(SANITIZED)/feedplane_native
+	cp shared/native/src/feedplane_native/__init__.py $(SANITIZED)/feedplane_native/
+	$(CC) -std=c11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Wall -Wextra -Werror \
+	  -Wno-missing-field-initializers -shared -fPIC -I$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
+	  shared/native/csrc/*.c -o $(SANITIZED)/feedplane_native/_core.so
+	LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=8 PYTHONMALLOC=malloc PYTHONPATH=$(SANITIZED) \
+	  FEEDPLANE_SANITIZED=$(CURDIR)/$(SANITIZED) $(PYTEST) -q tests/unit/feedplane_native tests/unit/feedplane_core/test_book.py tests/unit/feedplane_journal/test_columns.py
 
 record: setup ## Record real frames: make record EXCHANGE=x SYMBOLS=A,B FOR=60s OUT=file
 	$(BIN)/feedplane record --exchange $(EXCHANGE) --symbols $(SYMBOLS) --for $(or $(FOR),60s) -o $(OUT)

@@ -13,6 +13,7 @@ import platform
 import sys
 from pathlib import Path
 
+from feedplane_core.cores import CORE_NAME
 from feedplane_journal.lean import import_pyarrow
 from results import Row
 from rich.console import Console
@@ -40,13 +41,19 @@ def main() -> int:
         parser.error(f"no bench named {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
     rows: list[Row] = []
     console = Console(width=150)
+    console.print(f"{CORE_NAME} core, Python {platform.python_version()}")
     for name in args.names or BENCHES:
         console.print(f"[bold]{name}[/bold]: {BENCHES[name]}")
         found: list[Row] = importlib.import_module(f"{name}_bench").run(quick=args.quick)
         rows += found
         console.print(as_table(found))
     OUTPUT.parent.mkdir(exist_ok=True)
-    machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
+    machine = {
+        "core": CORE_NAME,
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+    }
     OUTPUT.write_text(
         json.dumps({"machine": machine, "quick": args.quick, "rows": [r.as_dict() for r in rows]}, indent=1)
     )

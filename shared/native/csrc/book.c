@@ -418,7 +418,7 @@ static void book_dealloc(Book *book) {
     Py_TYPE(book)->tp_free(book);
 }
 
-static int two_sides(PyObject *const *args, Py_ssize_t given) {
+static int two_sides(Py_ssize_t given) {
     if (given == 2)
         return 0;
     PyErr_SetString(PyExc_TypeError, "bids and asks are wanted");
@@ -426,13 +426,13 @@ static int two_sides(PyObject *const *args, Py_ssize_t given) {
 }
 
 static PyObject *book_replace(Book *book, PyObject *const *args, Py_ssize_t given) {
-    if (two_sides(args, given) < 0 || replace((Side *)book->bids, args[0]) < 0 || replace((Side *)book->asks, args[1]) < 0)
+    if (two_sides(given) < 0 || replace((Side *)book->bids, args[0]) < 0 || replace((Side *)book->asks, args[1]) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
 
 static PyObject *book_apply(Book *book, PyObject *const *args, Py_ssize_t given) {
-    if (two_sides(args, given) < 0)
+    if (two_sides(given) < 0)
         return NULL;
     long bids = apply((Side *)book->bids, args[0]);
     long asks = bids < 0 ? -1 : apply((Side *)book->asks, args[1]);
@@ -440,7 +440,7 @@ static PyObject *book_apply(Book *book, PyObject *const *args, Py_ssize_t given)
 }
 
 static PyObject *book_defer(Book *book, PyObject *const *args, Py_ssize_t given) {
-    if (two_sides(args, given) < 0 || defer((Side *)book->bids, args[0]) < 0 || defer((Side *)book->asks, args[1]) < 0)
+    if (two_sides(given) < 0 || defer((Side *)book->bids, args[0]) < 0 || defer((Side *)book->asks, args[1]) < 0)
         return NULL;
     Py_RETURN_NONE;
 }

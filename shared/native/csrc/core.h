@@ -32,6 +32,7 @@ extern PyTypeObject BufferType, ColumnSetType;
 typedef struct {
     char *data;
     Py_ssize_t used, room;
+    Py_ssize_t usual; /* what was taken last: so much is asked for at once, growing step by step would copy it all over */
 } Bytes;
 
 /* Room for `more` bytes after those used; -1 with MemoryError, or OverflowError beyond MAX_BUFFER_BYTES. */

@@ -30,7 +30,8 @@ _MAX_NUMBER_CHARS = 128  # a longer text is refused before Decimal() spends time
 _numbers: Any = compiled or reference
 _is_plain: Callable[[object], bool] = _numbers.is_plain
 _are_positive: Callable[..., bool] = _numbers.are_positive
-_are_plain_levels: Callable[[object], bool] = _numbers.are_plain_levels
+are_plain_levels: Callable[[object], bool] = _numbers.are_plain_levels
+"""Whether all levels are (price, qty) pairs of plain text, prices above zero, sizes without a sign."""
 are_plain: Callable[..., bool] = _numbers.are_plain
 """Whether all texts are plain and without a sign: one check instead of one each."""
 
@@ -101,7 +102,7 @@ def check_levels(levels: Levels, channel: str) -> Levels:
 
     Raises: DecodeError as `plain`.
     """
-    if not levels or _are_plain_levels(levels):
+    if not levels or are_plain_levels(levels):
         return levels
     return [_checked_level(level, channel) for level in levels]
 

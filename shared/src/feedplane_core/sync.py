@@ -91,6 +91,7 @@ class BookSync:
         self._last_event_ns: int | None = None  # newest venue time of what was kept since the last snapshot
         self._lost_from: DepthDiff | None = None  # first diff discarded since the machine was last whole
         self._max_depth = rule.max_depth
+        self._follows = rule.follows
         self._defers = defers
         self._bad_snapshots = 0  # in a row
         self._contained_ns: int | None = None  # floor of the newest held diff that the snapshot at hand contains
@@ -152,8 +153,35 @@ class BookSync:
         self.near = 0
         return events
 
+    def extends(self, diff: DepthDiff) -> bool:
+        """Whether `diff` is the usual one: it follows a synced book that need not be looked at. It has been taken note of then; else nothing was done, and `on_diff` tells.
+
+        Written out flat: it runs for most messages that there are.
+        """
+        if (
+            self.state is not SyncState.SYNCED
+            or self._snapshot is not None
+            or not self._defers
+            or self._max_depth is not None
+            or self._crossed
+            or diff.checksum is not None
+            or self._follows(self.last_seq, diff) is not Verdict.APPLY
+        ):
+            return False
+        self.book.defer(diff.bids, diff.asks)
+        if diff.last_seq is not None:
+            self.last_seq = diff.last_seq
+        at_ns, recv_ns = diff.ts_event_ns, diff.ts_recv_ns
+        self._last_ns = recv_ns if at_ns is None or at_ns > recv_ns else at_ns
+        self._last_event_ns = at_ns
+        self.counts.applied += 1
+        self.near = DEFERRED
+        return True
+
     def on_diff(self, diff: DepthDiff) -> list[Event]:
         """`[diff]` when it follows, `[]` while held or when stale, `[Gap]` on a break (the diff is then held for the next snapshot)."""
+        if self.extends(diff):
+            return [diff]
         self.near = FAR
         if self.state is SyncState.AWAITING_SNAPSHOT:
             self._hold(diff)

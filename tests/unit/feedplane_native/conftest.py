@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 from types import ModuleType
 
@@ -13,7 +14,9 @@ import pytest
 def core() -> ModuleType:
     """Skips only where it could not be built: with a compiler at hand, a missing core is a failure."""
     try:
-        return importlib.import_module("feedplane_native._core")
+        found = importlib.import_module("feedplane_native._core")
+        assert (found.__file__ or "").startswith(os.environ.get("FEEDPLANE_SANITIZED", "")), "not the sanitized build"
+        return found
     except ImportError:
         if shutil.which("cc") or shutil.which("gcc"):
             pytest.fail("there is a C compiler and no compiled core: make setup")

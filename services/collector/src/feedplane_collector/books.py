@@ -62,6 +62,10 @@ class Books:
         state, sync, lane = found
         if source is not None and state.follows_one_socket:
             self._on_socket_diff(state, sync, lane, source.id, event)
+        elif lane.is_requested and sync.extends(event):  # the usual one: `_after`, less what cannot have changed
+            state.ts_event_ns = event.ts_event_ns
+            state.is_cut = False
+            self._keeper.keep(state.instrument, event, Feed.OB_DIFFS, lane.account)
         else:
             self._after(state, sync, lane, sync.is_synced, sync.on_diff(event), event)
 

@@ -65,6 +65,7 @@ class InstrumentState:
 
     __slots__ = (
         "book",
+        "follows_one_socket",
         "handover",
         "instrument",
         "is_cut",
@@ -114,8 +115,10 @@ class InstrumentState:
         }
         self.book = self.lanes.get(Feed.OB_DIFFS)
         self.sync: BookSync | None = None
+        self.follows_one_socket = False  # the book's diffs only make sense on top of the same socket's snapshot
         if self.book is not None:
             rule = adapter.book_rule(instrument)
+            self.follows_one_socket = rule.source is SnapshotSource.SOCKET
             self.sync = BookSync(
                 instrument.exchange,
                 instrument.market_type,
@@ -141,11 +144,6 @@ class InstrumentState:
                 since_ns=self.since_ns,
             )
         return Lane(feed, channel_key(instrument.instrument, feed), accounts[feed], tracker, feed in requested)
-
-    @property
-    def follows_one_socket(self) -> bool:
-        """Whether the book's diffs only make sense on top of the same socket's snapshot."""
-        return self.sync is not None and self.sync.rule.source is SnapshotSource.SOCKET
 
     def look(self) -> bool:
         """Work in what the book has deferred, and say whether it may be shown."""

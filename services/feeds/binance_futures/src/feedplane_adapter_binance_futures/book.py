@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 from feedplane_core.adapter import SnapshotSource, Verdict
-from feedplane_core.decimals import check_levels
+from feedplane_core.decimals import are_plain_levels, check_levels
 from feedplane_core.errors import DecodeError
 from feedplane_core.events import BookSnapshot, DepthDiff, MarketEvent
 from feedplane_core.names import NS_PER_MS, MarketType
@@ -46,6 +46,8 @@ def decode_diff(raw: DepthUpdate, market: MarketType, recv_ns: int) -> list[Mark
     """Absolute quantities, 0 removes. A diff without levels still advances the sequence, so it is an event too."""
     if raw.u < raw.U:
         raise DecodeError(CHANNEL, "schema", f"U {raw.U} is above u {raw.u}")
+    bids, asks = raw.b, raw.a
+    is_plain = are_plain_levels(bids) and are_plain_levels(asks)
     return [
         DepthDiff(
             exchange=EXCHANGE,
@@ -53,8 +55,8 @@ def decode_diff(raw: DepthUpdate, market: MarketType, recv_ns: int) -> list[Mark
             instrument=raw.s,
             ts_event_ns=raw.T * NS_PER_MS,
             ts_recv_ns=recv_ns,
-            bids=check_levels(raw.b, CHANNEL),
-            asks=check_levels(raw.a, CHANNEL),
+            bids=bids if is_plain else check_levels(bids, CHANNEL),
+            asks=asks if is_plain else check_levels(asks, CHANNEL),
             first_seq=raw.U,
             last_seq=raw.u,
             prev_seq=raw.pu,

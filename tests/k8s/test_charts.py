@@ -12,8 +12,10 @@ from typing import Any, Final
 import pytest
 import yaml
 from feedplane_cluster.cluster import Cluster
-from feedplane_cluster.commands import ClusterError, run
+from feedplane_cluster.commands import ClusterError, run, wait_until
+from feedplane_cluster.engine import Engine
 from feedplane_cluster.kubectl import Kubectl
+from feedplane_ops.version import __version__
 from feedplane_testing.charts import CHARTS, Helm, Object, kinds
 
 FOREIGN: Final = ("ServiceMonitor", "PodMonitor")
@@ -25,7 +27,8 @@ FEEDSET: Final[Object] = {
     "spec": {"exchanges": [{"name": "okx", "exchange": "okx", "feeds": ["trades"], "symbols": {"include": ["A-B"]}}]},
 }
 _CRD: Final = "feedsets.feedplane.io"
-_TIMEOUT_S: Final = 120.0
+_TIMEOUT_S: Final = 200.0
+_PRESENT: Final = ("--set", "crds.enabled=false,images.pullPolicy=IfNotPresent", "--wait", "--timeout", "3m")
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +59,13 @@ class Life:
 @pytest.fixture
 def life(helm: Helm, namespace: Kubectl) -> Life:
     return Life(helm, namespace)
+
+
+@pytest.fixture(scope="session")
+def images(cluster: Cluster | None) -> None:
+    """Operator and Redis on the node, as `make images` has built them. Elsewhere its administrator has brought them."""
+    if cluster is not None:
+        cluster.load([f"feedplane/{name}:{__version__}" for name in ("operator", "redis")], Engine())
 
 
 @pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
@@ -177,3 +187,42 @@ def test_people_with_view_and_edit_get_feedsets(kube: Kubectl, crd: Object, life
 
     assert [may("view", verb) for verb in ("list", "create")] == [True, False]
     assert [may("edit", verb) for verb in ("list", "create", "delete")] == [True, True, True]
+
+
+def test_the_release_tests_itself(crd: Object, images: None, life: Life, namespace: Kubectl) -> None:
+    """With its own rights, in a namespace that enforces the restricted profile; and it can fail."""
+    life.install(CHARTS / "feedplane", "feedplane", *_PRESENT)
+
+    told = life("test", "feedplane", "--logs", "--timeout", "2m")
+    assert "operator ready, good FeedSet accepted, bad FeedSet refused" in told
+    assert not namespace.exists("rolebinding", "feedplane-test"), "its rights go with it"
+
+    namespace("scale", "deployment", "feedplane", "--replicas=0")
+    with pytest.raises(ClusterError, match="feedplane-test"):
+        life("test", "feedplane", "--timeout", "2m")
+
+
+def test_a_redis_cluster_forms_and_takes_lost_pods_back(images: None, life: Life, namespace: Kubectl) -> None:
+    """Pods come back with other addresses and without memory: one primary, and the replica of another."""
+    life.install(CHARTS / "feedplane", "feedplane", *_PRESENT, "--set", "redis.enabled=true,redis.mode=Cluster")
+    pods = [f"feedplane-redis-{index}" for index in range(6)]
+    lost = (pods[1], pods[3])
+    before = [namespace.get("pod", pod)["metadata"]["uid"] for pod in lost]
+    namespace("delete", "pod", *lost, "--wait=false")
+
+    def nodes() -> list[str]:
+        words = "redis-cli --no-auth-warning -a $(cat /run/secrets/feedplane/stores/password) cluster nodes"
+        told = namespace("exec", pods[5], "--", "sh", "-c", words)
+        return sorted(line.split()[2].removeprefix("myself,") for line in told.splitlines())
+
+    def is_whole() -> bool:
+        try:
+            if set(before) & {namespace.get("pod", pod)["metadata"]["uid"] for pod in lost}:
+                return False
+            checks = [namespace("exec", pod, "--", "python3", "/opt/redis/redis_node.py", "--check") for pod in pods]
+            return len(checks) == 6 and nodes() == ["master"] * 3 + ["slave"] * 3
+        except ClusterError:  # a pod is not there yet, or its cluster is not well
+            return False
+
+    took_s = wait_until("six nodes whole again", is_whole, timeout_s=120, every_s=1)
+    print(f"six nodes whole again after {took_s:.0f} s")

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 30.0
 ENTRY: Mapping[str, object] = {
     "name": "binance-spot",
     "exchange": "binance_spot",

@@ -15,7 +15,7 @@ from typing import Any, Final
 import aiohttp
 from feedplane_ops.backoff import Backoff
 
-from feedplane_operator.errors import Conflict, NotFound, Unavailable, refusal
+from feedplane_operator.errors import Conflict, NotFound, Silent, Unavailable, refusal
 from feedplane_operator.kinds import Kind, kind_of
 from feedplane_operator.surroundings import Object
 
@@ -26,7 +26,7 @@ JSON_TYPE: Final = "application/json"
 PAGE: Final = 500
 WATCH_SERVER_S: Final = 300
 WATCH_SILENCE_S: Final = 90.0
-"""Bookmarks come about each minute: a stream that says nothing for longer is dead behind some load balancer."""
+"""Bookmarks come about each minute, but never for a collection in which nothing has happened since the server started."""
 
 _CHUNK_BYTES: Final = 1 << 16
 _MAX_EVENT_BYTES: Final = 16 << 20
@@ -54,6 +54,7 @@ class Api:
         attempts: int = 7,
         request_timeout_s: float = 15.0,
         connect_timeout_s: float = 5.0,
+        silence_s: float = WATCH_SILENCE_S,
         backoff: Callable[[], Backoff] = lambda: Backoff(_NS_PER_S // 2, 15 * _NS_PER_S),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -62,7 +63,7 @@ class Api:
         self._attempts = attempts
         self._timeout = aiohttp.ClientTimeout(total=request_timeout_s, sock_connect=connect_timeout_s)
         self._watch_timeout = aiohttp.ClientTimeout(
-            total=WATCH_SERVER_S + 10, sock_connect=connect_timeout_s, sock_read=WATCH_SILENCE_S
+            total=WATCH_SERVER_S + 10, sock_connect=connect_timeout_s, sock_read=silence_s
         )
         self._backoff = backoff
         self._sleep = sleep
@@ -146,7 +147,8 @@ class Api:
 
         Raises:
             Expired: list again.
-            Unavailable: the stream broke or fell silent.
+            Silent: nothing came for `silence_s`; whether the stream was alive only a list can tell.
+            Unavailable: the stream broke.
         """
         query = {
             "watch": "true",
@@ -165,6 +167,8 @@ class Api:
                     if event["type"] == "ERROR":
                         raise refusal(int(event["object"].get("code") or 0), event["object"])
                     yield event
+        except aiohttp.SocketTimeoutError as e:
+            raise Silent(0, "Silent", str(e)) from e
         except (*_BROKEN, ValueError) as e:
             raise Unavailable(0, type(e).__name__, str(e)) from e
 

@@ -39,6 +39,10 @@ class Expired(ApiError):
     """The resource version is too old: list again."""
 
 
+class Silent(ApiError):
+    """A watch said nothing for long: dead behind some load balancer, or of a collection in which nothing happens."""
+
+
 class Refused(ApiError):
     """The server understood and said no."""
 

@@ -14,7 +14,7 @@ from typing import Final
 from feedplane_ops.backoff import Backoff
 
 from feedplane_operator.api import Api
-from feedplane_operator.errors import ApiError, Expired
+from feedplane_operator.errors import ApiError, Expired, Silent
 from feedplane_operator.kinds import Kind
 from feedplane_operator.store import Store
 
@@ -25,7 +25,7 @@ _CAP_NS: Final = 10_000_000_000
 
 
 class Informer:
-    """Lists once, then watches from there; lists again only when the server has forgotten where we were."""
+    """Lists once, then watches from there; lists again when the server has forgotten where we were, or said nothing for long."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Informer:
                 if version is None:
                     version = await self._list()
                 version = await self._follow(version)
-            except Expired:
+            except (Expired, Silent):
                 version = None
             except ApiError as e:
                 self.problem = str(e)

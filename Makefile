@@ -18,7 +18,7 @@ KIND := v0.30.0
 FILE ?= examples/quickstart.yaml
 
 .PHONY: help setup run test test-suite test-e2e test-again test-fast test-reference test-charts chart-tools conformance faults check format lint types generate bench fuzz record \
-	engine-up engine-down images wheels cluster-up cluster-down test-k8s kind-up kind-e2e kind-down sanitize clean
+	engine-up engine-down images wheels cluster-up cluster-down cluster-images test-k8s kind-up kind-e2e kind-down sanitize clean
 
 help: ## List every target with one line each
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
@@ -114,8 +114,14 @@ cluster-up: setup ## Start a real one-node Kubernetes cluster, built here from G
 cluster-down: setup ## Stop it
 	@$(BIN)/python -m feedplane_cluster stop
 
-test-k8s: setup ## Tests on a real cluster: one that is started for them, or the one that FEEDPLANE_TEST_KUBECONFIG names
-	$(PYTEST) tests/k8s
+test-k8s: $(if $(FEEDPLANE_TEST_KUBECONFIG),setup,cluster-images) ## Tests on a real cluster: one that is started for them, or the one that FEEDPLANE_TEST_KUBECONFIG names
+	$(PYTEST) tests/k8s $(K8S)
+
+cluster-images: setup ## What test-k8s needs: the cluster's programs, base images and the product's images
+	@$(BIN)/python -m feedplane_cluster build
+	@eval "$$($(BIN)/python -m feedplane_cluster engine start)" && export DOCKER_HOST DOCKER_BUILDKIT=0 && \
+	  $(BIN)/python -m feedplane_cluster engine base && \
+	  $(MAKE) --no-print-directory images BASE_IMAGE=feedplane-test/base:bookworm BUILD_IMAGE=feedplane-test/builder:bookworm
 
 IMAGE_OPTIONS = $(if $(ONLY),--only "$(ONLY)") $(if $(BASE_IMAGE),--base-image $(BASE_IMAGE)) $(if $(BUILD_IMAGE),--build-image $(BUILD_IMAGE)) \
 	$(if $(TAG),--tag $(TAG)) $(if $(PREFIX),--prefix $(PREFIX)) $(if $(SOURCE),--source $(SOURCE))

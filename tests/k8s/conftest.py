@@ -13,14 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from feedplane_cluster.api import Api
 from feedplane_cluster.cluster import Cluster
+from feedplane_cluster.commands import PATIENCE
+from feedplane_cluster.engine import Engine
 from feedplane_cluster.kubectl import Kubectl
 from feedplane_cluster.netns import entered
+from feedplane_ops.version import __version__
+from feedplane_testing.feedsets import FeedSets
+from feedplane_testing.release import Release
 
-ROOT = Path(__file__).resolve().parents[2]
+CRD_FILE = Path(__file__).resolve().parents[2] / "operator" / "crd" / "feedset.yaml"
 TEST_TIMEOUT_S = 300
+DELETED_S = 60.0
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+IMAGES = (
+    "operator writer simex clickhouse-lite redis feed-binance-futures feed-binance-spot feed-coinbase feed-okx".split()
+)
 _TOLD = pytest.StashKey[Kubectl]()
 
 
@@ -29,8 +38,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.k8s)
-            if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(TEST_TIMEOUT_S))
+            given = item.get_closest_marker("timeout")
+            seconds = given.args[0] if given is not None else TEST_TIMEOUT_S
+            item.add_marker(pytest.mark.timeout(seconds * PATIENCE), append=False)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -77,20 +87,60 @@ def api(kube: Kubectl) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="session")
+def helm(cluster: Cluster | None) -> str:
+    """The program."""
+    return cluster.layout.binary("helm") if cluster is not None else shutil.which("helm") or "helm"
+
+
+@pytest.fixture(scope="session")
+def system(kube: Kubectl) -> Kubectl:
+    """The namespace that the product is installed in."""
+    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "feedplane", "labels": RESTRICTED}})
+    return kube.in_namespace("feedplane")
+
+
+@pytest.fixture(scope="session")
 def crd(kube: Kubectl) -> dict[str, Any]:
-    """The FeedSet resource, applied as users do and established."""
-    path = ROOT / "operator" / "crd" / "feedset.yaml"
-    kube("apply", "--server-side", "-f", str(path))
+    """The FeedSet resource, of no release, as the server holds it."""
+    kube("apply", "--server-side", "--force-conflicts", "-f", str(CRD_FILE))
     kube.wait_for_condition("crd", "feedsets.feedplane.io", "Established", timeout_s=30)
-    return dict(yaml.safe_load(path.read_text()))
+    return kube.get("crd", "feedsets.feedplane.io")
+
+
+@pytest.fixture(scope="session")
+def images(cluster: Cluster | None) -> None:
+    """The product's images on the node; `make test-k8s` has built them. Elsewhere its administrator has brought them."""
+    if cluster is not None:
+        cluster.load([f"feedplane/{name}:{__version__}" for name in IMAGES], Engine())
+
+
+@pytest.fixture(scope="session")
+def release(
+    system: Kubectl, helm: str, cluster: Cluster | None, crd: dict[str, Any], images: None
+) -> Iterator[Release]:
+    """The chart, installed once: operator, simulated venues, six Redis nodes, two shards of ClickHouse."""
+    made = Release(system, helm)
+    print(f"chart installed in {made.install():.1f} s")
+    yield made
+    if cluster is None:
+        made.uninstall()
+
+
+@pytest.fixture
+def feedsets(namespace: Kubectl, release: Release) -> Iterator[FeedSets]:
+    """FeedSets in a namespace of the test's own; they are gone when it ends, so that the next has the machine for itself."""
+    release.lend_password(namespace)
+    yield FeedSets(namespace)
+    release.lift_faults()
+    limit_s = DELETED_S * PATIENCE
+    namespace("delete", "feedsets", "--all", f"--timeout={limit_s:g}s", timeout_s=limit_s + 10)
 
 
 @pytest.fixture
 def namespace(kube: Kubectl, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
     """A namespace of the test's own, where the restricted profile of Pod Security is enforced."""
     name = f"t-{uuid.uuid4().hex[:10]}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted", "feedplane.io/tests": "true"}
-    kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}})
     inside = kube.in_namespace(name)
     request.node.stash[_TOLD] = inside
     yield inside

@@ -340,13 +340,14 @@ def test_status_and_spec_are_written_apart(feedsets: FeedSets) -> None:
 
 def test_one_line_tells_the_truth(feedsets: FeedSets, kube: Kubectl) -> None:
     """Printer columns, short name and category."""
-    condition = {"lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1, "message": ""}
-    conditions = [
-        {"type": "Ready", "status": "False", "reason": "Starting", **condition},
-        {"type": "Progressing", "status": "False", "reason": "SinkUnhealthy", **condition},
-        {"type": "SinksHealthy", "status": "False", "reason": "SinkUnhealthy", **condition},
-        {"type": "Degraded", "status": "True", "reason": "RecentGaps", **condition},
-    ]
+    told = {
+        "Ready": ("False", "Starting"),
+        "SinksHealthy": ("Unknown", "Waiting"),
+        "Progressing": ("False", "SinkUnhealthy"),
+        "Degraded": ("True", "Gaps"),
+    }
+    rest = {"lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1, "message": ""}
+    conditions = [{"type": kind, "status": told[kind][0], "reason": told[kind][1], **rest} for kind in told]
     status = {"conditions": conditions, "collectors": {"desired": 3, "ready": 2, "updated": 2}, "symbols": 41}
     assert feedsets.create(MINIMAL).is_ok
     answer = feedsets.merge({"status": {**status, "appliedVersion": "1.2.3"}}, part="/status")
@@ -356,9 +357,9 @@ def test_one_line_tells_the_truth(feedsets: FeedSets, kube: Kubectl) -> None:
 
     assert answer.is_ok, answer
     assert head.split() == "NAME READY REASON SINKS COLLECTORS DESIRED SYMBOLS AGE".split()
-    assert line.split()[:7] == ["x", "False", "Starting", "False", "2", "3", "41"]
-    assert wide_head.split()[-2:] == ["ROLLOUT", "LOSS"]
-    assert wide_line.split()[-3:] == ["1.2.3", "SinkUnhealthy", "RecentGaps"]
+    assert line.split()[:7] == ["x", "False", "Starting", "Unknown", "2", "3", "41"]
+    assert wide_head.split()[-3:] == ["VERSION", "ROLLOUT", "LOSS"]
+    assert wide_line.split()[-3:] == ["1.2.3", "SinkUnhealthy", "Gaps"]
 
 
 # ------------------------------------------------------------------------------------------- server-side apply and sizes

@@ -9,6 +9,8 @@ from typing import Final
 
 _ROOT: Final = Path("/sys/fs/cgroup")
 _UNIFIED: Final = "cgroup.controllers"
+_SHARES: Final = {"cpu.shares": "16384", "cpu.weight": "600"}
+"""All pods are one group beside the machine's other processes; by default it would weigh as much as one of those."""
 
 
 def make(name: str) -> None:
@@ -19,6 +21,9 @@ def make(name: str) -> None:
         for key in ("cpuset.cpus", "cpuset.mems"):  # a new cpuset of version 1 is empty and would refuse processes
             if hierarchy.name == "cpuset" and not (group / key).read_text().strip():
                 (group / key).write_text((hierarchy / key).read_text())
+        for key, value in _SHARES.items():
+            if (group / key).exists():
+                (group / key).write_text(value)
     if (_ROOT / _UNIFIED).exists():
         enabled = " ".join(f"+{controller}" for controller in (_ROOT / _UNIFIED).read_text().split())
         (_ROOT / name / "cgroup.subtree_control").write_text(enabled)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from feedplane_cluster import binaries, certificates, cgroups, configs, daemons, debian, network, pause
 from feedplane_cluster.commands import ClusterError, run, wait_until
@@ -72,8 +73,16 @@ class Cluster:
 
     def _start_api(self) -> None:
         self._spawn("kube-apiserver")
+        self.await_api()
+        self._await("namespaces", self._has_default_namespace, "kube-apiserver")
+
+    def await_api(self) -> None:
+        """Wait until the API server answers.
+
+        Raises:
+            ClusterError: it does not; carries the end of its log.
+        """
         self._await("API server", self._answers, "kube-apiserver")
-        self._await("service accounts", self._has_default_namespace, "kube-apiserver")
 
     def stop(self) -> None:
         """End everything and remove all but images and logs; works after any crash."""
@@ -125,25 +134,62 @@ class Cluster:
         """Give the node the images of an archive (`docker save`)."""
         run(self._ctr("images", "import", "--all-platforms", str(archive)), timeout_s=600)
 
-    def load(self, images: Sequence[str], engine: Engine) -> None:
-        """Give the node images of the engine, layers that several share once.
+    def load(self, images: Sequence[str], engine: Engine) -> list[str]:
+        """Give the node images of the engine, layers that several share once; those that it lacked.
 
         Raises:
             ClusterError: one is missing in the engine, or containerd refuses it.
         """
-        save = subprocess.Popen(["docker", "--host", engine.host, "save", *images], stdout=subprocess.PIPE)
-        take = subprocess.run(
-            self._ctr("images", "import", "-"),
-            stdin=save.stdout,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=900,
-        )
-        if save.stdout is not None:
-            save.stdout.close()
-        if save.wait() != 0 or take.returncode != 0:
-            raise ClusterError(f"images not loaded: {' '.join(images)}: {take.stderr.strip()}")
+        wanted = engine.image_ids(images)
+        known = self._loaded()
+        missing = [name for name, image_id in wanted.items() if known.get(name) != image_id]
+        if missing:
+            self._pipe(["docker", "--host", engine.host, "save", *missing], self._ctr("images", "import", "-"))
+            self._loaded_file.write_text(json.dumps({**known, **wanted}))
+        return missing
+
+    @property
+    def _loaded_file(self) -> Path:
+        return self.layout.data / "loaded.json"
+
+    def _loaded(self) -> dict[str, str]:
+        """What was loaded, unless the node lost it since."""
+        known = json.loads(self._loaded_file.read_text()) if self._loaded_file.exists() else {}
+        have = set(self.images())
+        return {name: image_id for name, image_id in known.items() if f"docker.io/{name}" in have}
+
+    @staticmethod
+    def _pipe(give: Sequence[str], take: Sequence[str]) -> None:
+        giver = subprocess.Popen(give, stdout=subprocess.PIPE)
+        taker = subprocess.run(take, stdin=giver.stdout, capture_output=True, text=True, check=False, timeout=900)
+        if giver.stdout is not None:
+            giver.stdout.close()
+        if giver.wait() != 0 or taker.returncode != 0:
+            raise ClusterError(f"{' '.join(give)}: {taker.stderr.strip()}")
+
+    def tag(self, image: str, other: str) -> None:
+        """Give an image of the node another name, as a new version would have."""
+        run(self._ctr("images", "tag", "--force", f"docker.io/{image}", f"docker.io/{other}"))
+
+    def kill(self, pod_uid: str, container: str) -> None:
+        """End a container's first process as the kernel does when memory runs out.
+
+        Raises:
+            ClusterError: it does not run.
+        """
+        labels = f'labels."io.kubernetes.pod.uid"=={pod_uid},labels."io.kubernetes.container.name"=={container}'
+        known = set(run(self._ctr("containers", "ls", "--quiet", labels)).split())
+        tasks = set(run(self._ctr("tasks", "ls", "--quiet")).split())
+        if not known & tasks:
+            raise ClusterError(f"container {container} of pod {pod_uid} does not run")
+        for container_id in known & tasks:
+            run(self._ctr("tasks", "kill", "--signal", "SIGKILL", container_id))
+
+    def audited(self) -> Iterator[Mapping[str, Any]]:
+        """Requests that the API server has finished, oldest first."""
+        if self.layout.audit_log.exists():
+            with self.layout.audit_log.open() as lines:
+                yield from (json.loads(line) for line in lines if line.endswith("\n"))
 
     def images(self) -> list[str]:
         """Names of the images that the node has."""

@@ -6,6 +6,7 @@ Containers get no bridge: a build that needs the network says `--network host`, 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -81,6 +82,15 @@ class Engine:
             )
         except ClusterError:
             return False
+
+    def image_ids(self, images: Sequence[str]) -> dict[str, str]:
+        """Name -> identity of the image's content.
+
+        Raises:
+            ClusterError: an image is missing.
+        """
+        ids = self.docker("image", "inspect", "--format", "{{.Id}}", *images).split()
+        return dict(zip(images, ids, strict=True))
 
     def docker(self, *arguments: str, input_text: str | None = None, timeout_s: float = 600.0) -> str:
         """Output of a docker command against this engine."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,23 +45,22 @@ class Kubectl:
         """
         return run(self.command(*arguments), input_text=input_text, timeout_s=timeout_s)
 
+    def said(self, *arguments: str, input_text: str | None = None) -> tuple[int, str]:
+        """Exit code and all that a command printed, whether it succeeds or not."""
+        done = subprocess.run(
+            self.command(*arguments), input=input_text, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S
+        )
+        return done.returncode, (done.stdout + done.stderr).strip()
+
     def refusal(self, *arguments: str, input_text: str | None = None) -> str:
         """What the API server says to a command that must fail.
 
         Raises:
             AssertionError: it was accepted.
         """
-        done = subprocess.run(
-            self.command(*arguments),
-            input=input_text,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_TIMEOUT_S,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-        assert done.returncode != 0, f"accepted: {done.stdout.strip()}"
-        return done.stderr.strip()
+        code, text = self.said(*arguments, input_text=input_text)
+        assert code != 0, f"accepted: {text}"
+        return text
 
     def get(self, kind: str, name: str) -> Object:
         """One object."""
@@ -134,7 +132,7 @@ class Kubectl:
             self._try("get", "events", "--sort-by", ".lastTimestamp"),
         ]
         for pod in self._try("get", "pods", "-o", "name").split():
-            parts.append(self._try("logs", pod, "--all-containers", "--tail", "25", "--prefix"))
+            parts.append(self._try("logs", pod, "--all-containers", "--ignore-errors", "--tail", "25", "--prefix"))
         return "\n".join(parts)
 
     def _try(self, *arguments: str) -> str:

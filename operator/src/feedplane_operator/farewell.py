@@ -17,6 +17,7 @@ from feedplane_operator.applying import Applier
 from feedplane_operator.errors import Conflict, NotFound
 from feedplane_operator.events import Events
 from feedplane_operator.kinds import DEPLOYMENT, POD, owner_uid
+from feedplane_operator.lastwords import undrained
 from feedplane_operator.store import FeedSetKey, Store
 from feedplane_operator.surroundings import Object
 from feedplane_operator.telling import Teller
@@ -62,15 +63,15 @@ class Farewell:
         while True:
             await self._stop(key, feedset["metadata"]["uid"])
             left = self._left(key, feedset["metadata"]["uid"])
-            last_words |= {pod["metadata"]["name"]: text for pod in left if (text := last_words_of(pod))}
+            last_words |= {pod["metadata"]["name"]: text for pod in left if (text := undrained(pod))}
             if not left:
-                break
+                await self._ended(feedset, last_words)
+                return
             if self._clock() >= deadline_ns:
                 await self._overrun(feedset, left, last_words)
                 return
             feedset = await self._tell(feedset, left)
             await self._sleep(LOOK_S)
-        logger.info("feedset ended", extra={"feedset": key[1], "namespace": key[0]})
 
     async def _stop(self, key: FeedSetKey, uid: str) -> None:
         """Delete its Deployments from the pods upwards, so that none is gone while its pods still run."""
@@ -103,9 +104,13 @@ class Farewell:
         except (Conflict, NotFound):
             return feedset
 
+    async def _ended(self, feedset: Object, last_words: dict[str, str]) -> None:
+        logger.info("feedset ended", extra={"feedset": feedset["metadata"]["name"]})
+        if last_words:
+            await self._events.post(feedset, "Warning", "Undrained", _told(last_words))
+
     async def _overrun(self, feedset: Object, left: list[Object], last_words: dict[str, str]) -> None:
-        told = "; ".join(f"{pod}: {text}" for pod, text in list(last_words.items())[:_MAX_TOLD])
-        message = f"not drained in time; left: {_names(left)}" + (f"; {told}" if told else "")
+        message = "; ".join(filter(None, (f"not drained in time; left: {_names(left)}", _told(last_words))))
         logger.error("drain took too long", extra={"feedset": feedset["metadata"]["name"], "left": _names(left)})
         await self._events.post(feedset, "Warning", "DrainTimeout", message)
 
@@ -117,14 +122,8 @@ def deadline_of(feedset: Object) -> int:
     return (int(begun.timestamp()) + int(rollout.get("drainSeconds", _DRAIN_S)) + STOP_S) * _NS_PER_S
 
 
-def last_words_of(pod: Object) -> str:
-    """What its containers left as their termination message, such as what a writer could not store."""
-    stated = pod.get("status") or {}
-    ended = [
-        (each.get("state") or {}).get("terminated") or {}
-        for each in (*(stated.get("initContainerStatuses") or ()), *(stated.get("containerStatuses") or ()))
-    ]
-    return " ".join(str(each["message"]).strip() for each in ended if each.get("message"))[:300]
+def _told(last_words: dict[str, str]) -> str:
+    return "; ".join(f"{pod}: {text}" for pod, text in list(last_words.items())[:_MAX_TOLD])
 
 
 def _names(left: list[Object]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from random import random
 from time import monotonic_ns
@@ -30,7 +31,8 @@ MAX_PASSES: Final = 8
 """At once, over all FeedSets."""
 
 _BASE_NS: Final = 1_000_000_000
-_CAP_NS: Final = 60_000_000_000
+_CAP_NS: Final = 10_000_000_000
+"""Low, since each call to the API server has had its own retries before a pass fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ class Outcome:
     body: Object | None  # the FeedSet as the pass left it; None: it is gone
 
 
-Pass = Callable[[Object, bool], Awaitable[Outcome]]
-"""Given the FeedSet as last seen, and whether to read it anew because nothing was heard of it for a while."""
+Pass = Callable[[Object, int], Awaitable[Outcome]]
+"""Given the FeedSet as last seen, and when that was on the monotonic clock, in ns."""
 
 
 class Worker:
@@ -56,6 +58,7 @@ class Worker:
         """Held during a pass; who holds it otherwise keeps passes away."""
         self.is_closed = False
         self.started_ns: int | None = None
+        self._heard_ns = monotonic_ns()
         self._pass = run_pass
         self._slots = slots
         self._wanted = asyncio.Event()
@@ -64,34 +67,34 @@ class Worker:
 
     def wake(self, body: Object | None = None) -> None:
         """Ask for a pass, with a newer body if there is one."""
-        if body is not None and version_of(body) > version_of(self.body):
-            self.body = body
+        if body is not None:
+            self._heard_ns = monotonic_ns()
+            if version_of(body) > version_of(self.body):
+                self.body = body
         self._wanted.set()
 
     async def run(self) -> None:
         """Until the FeedSet is gone or being deleted."""
         again_s = 0.0
         while not self.is_closed:
-            is_idle = not await self._is_woken(again_s)
+            await self._sleep(again_s)
             await asyncio.sleep(SETTLE_S)
             self._wanted.clear()
             async with self._slots, self.lock:
                 if not self.is_closed:
-                    again_s = await self._run_pass(is_idle)
+                    again_s = await self._run_pass()
             await asyncio.sleep(PAUSE_S)
 
-    async def _is_woken(self, timeout_s: float) -> bool:
-        try:
-            await asyncio.wait_for(self._wanted.wait(), timeout_s or None)
-        except TimeoutError:
-            return False
-        return True
+    async def _sleep(self, seconds: float) -> None:
+        """So long, or until something changes."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wanted.wait(), seconds or None)
 
-    async def _run_pass(self, is_idle: bool) -> float:
+    async def _run_pass(self) -> float:
         """Returns when the next is due at the latest."""
         self.started_ns = monotonic_ns()
         try:
-            outcome = await self._pass(self.body, is_idle)
+            outcome = await self._pass(self.body, self._heard_ns)
         except ApiError as e:
             level = logging.WARNING if isinstance(e, Unavailable) else logging.ERROR
             return self._later(level, "pass not finished", error=str(e))

@@ -9,7 +9,8 @@ size would bound the FeedSet's, and Kopf writes nothing but its finalizer.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, repeat
 from typing import Any, Final
 
 import kopf
@@ -40,6 +41,15 @@ class NoDiffBase(kopf.DiffBaseStorage):
         """Nothing is kept."""
 
 
+class Patience:
+    """Delays between the tries of one request, in seconds, without end: an API server that is away for long is no
+    reason for the operator to end as well, and 8 s after it is back the operator is too.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        return chain((0.5, 1.0, 2.0, 4.0), repeat(8.0))
+
+
 def configured() -> kopf.OperatorSettings:
     """Kopf's settings. Bounds of time are such that a dead connection is noticed within a minute and a half."""
     settings = kopf.OperatorSettings()
@@ -52,7 +62,7 @@ def configured() -> kopf.OperatorSettings:
     settings.watching.chunk_size = 500
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
-    settings.networking.error_backoffs = (0.5, 1, 2, 5, 10, 20)
+    settings.networking.error_backoffs = Patience()
     settings.queueing.error_delays = (1, 2, 5, 10, 20, 30)
     settings.posting.enabled = False
     settings.scanning.disabled = True

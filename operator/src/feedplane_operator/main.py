@@ -53,7 +53,8 @@ def main() -> int:
     """Run until told to stop; returns the exit code."""
     settings = OperatorSettings.from_environment()
     setup_logging(COMPONENT, settings.log_level, instance=settings.instance).addFilter(plain)
-    logging.getLogger("kopf").setLevel(max(logging.getLogger().level, logging.WARNING))  # else a line for each event
+    if settings.log_level != "debug":
+        logging.getLogger("kopf").setLevel(logging.WARNING)  # else a line for each event of each FeedSet
     return run_service(lambda stop: _run(settings, stop))
 
 
@@ -95,6 +96,7 @@ class _Operator:
             applier=self._applier,
             listener=Listener(to_pods, STATUS_PORTS),
             teller=teller,
+            events=events,
             instruments=instruments,
             known=known_exchanges(),
             surroundings=settings.surroundings(),

@@ -16,6 +16,7 @@ from feedplane_feedset.errors import FeedSetError
 from feedplane_feedset.known import KnownExchanges
 from feedplane_feedset.model import FeedSet
 from feedplane_feedset.validate import parse_feedset
+from feedplane_feedset.workload import SpoolMedium
 
 from feedplane_operator import status
 from feedplane_operator.api import Api
@@ -23,10 +24,12 @@ from feedplane_operator.applying import Applier, NameTaken, StillEnding
 from feedplane_operator.conditions import ConditionType, previous_condition
 from feedplane_operator.desired import Desired, Owner, Surroundings, render
 from feedplane_operator.errors import Conflict, NotFound, Refused
+from feedplane_operator.events import Events
 from feedplane_operator.fleet import Outcome
 from feedplane_operator.health import Memory
 from feedplane_operator.instruments import Instruments
 from feedplane_operator.kinds import FEEDSET, POD, Key, key_of, label_of
+from feedplane_operator.lastwords import undrained
 from feedplane_operator.naming import SYMBOLS_HASH
 from feedplane_operator.observed import Words, observe
 from feedplane_operator.pruning import superfluous
@@ -58,6 +61,7 @@ class Parts:
     applier: Applier
     listener: Listener
     teller: Teller
+    events: Events
     instruments: Instruments
     known: KnownExchanges
     surroundings: Surroundings
@@ -72,8 +76,9 @@ class _Held:
     rendered: tuple[FeedSet, Desired] | None = None
     words: Mapping[str, Words] = field(default_factory=dict)
     asked_ns: int = 0
-    read_ns: int = field(default_factory=monotonic_ns)
+    read_ns: int = 0
     is_settled: bool = False
+    bereaved: set[str] = field(default_factory=set)  # uids of pods whose last words were told
     memory: Memory = field(default_factory=Memory)
 
 
@@ -89,24 +94,23 @@ class Reconciler:
         self._held.pop(feedset, None)
         self._parts.instruments.forget(feedset)
 
-    async def run(self, body: Object, is_idle: bool) -> Outcome:
+    async def run(self, body: Object, heard_ns: int) -> Outcome:
         """One pass; measured and counted."""
         begun_ns = monotonic_ns()
         result = "failed"
         try:
-            outcome = await self._pass(body, is_idle)
+            outcome = await self._pass(body, heard_ns)
             result = outcome.result
         finally:
             self._parts.instruments.reconciles.add((result,))
             self._parts.instruments.reconcile_latency.at().record(monotonic_ns() - begun_ns)
         return outcome
 
-    async def _pass(self, body: Object, is_idle: bool) -> Outcome:
+    async def _pass(self, body: Object, heard_ns: int) -> Outcome:
         key = _key(body)
         held = self._held.setdefault(key, _Held())
-        if not is_idle:
-            held.read_ns = monotonic_ns()
-        elif monotonic_ns() - held.read_ns > READ_S * _NS_PER_S:
+        held.read_ns = max(held.read_ns, heard_ns)
+        if monotonic_ns() - held.read_ns > READ_S * _NS_PER_S:
             fresh = await self._parts.api.get(FEEDSET, *key)
             if fresh is None or fresh["metadata"]["uid"] != body["metadata"]["uid"]:
                 return Outcome("gone", 0.0, None)
@@ -144,6 +148,8 @@ class Reconciler:
         health = held.memory.judge(observed, before, self._parts.clock())
         decision = decide(feedset, desired, observed, health, body["metadata"].get("annotations") or {})
         problems = [] if decision.is_paused else await self._act(desired, decision, key)
+        if feedset.spec.spool.medium is SpoolMedium.EMPTY_DIR:  # a claim's journal is taken up by the next pod
+            await self._tell_losses(body, held)
         told = status.render_status(
             desired,
             decision,
@@ -172,6 +178,16 @@ class Reconciler:
         pods = [obj for (kind, _, _), obj in self._parts.store.of(key).items() if kind == POD.kind]
         held.words = await self._parts.listener.ask(pods)
         held.asked_ns = monotonic_ns()
+
+    async def _tell_losses(self, body: Object, held: _Held) -> None:
+        """Once for each pod that goes with records in its journal that no store has."""
+        pods = [obj for (kind, _, _), obj in self._parts.store.of(_key(body)).items() if kind == POD.kind]
+        held.bereaved &= {pod["metadata"]["uid"] for pod in pods}
+        for pod in pods:
+            uid, text = pod["metadata"]["uid"], undrained(pod)
+            if text and uid not in held.bereaved:
+                held.bereaved.add(uid)
+                await self._parts.events.post(body, "Warning", "Undrained", f"{pod['metadata']['name']}: {text}")
 
     async def _act(self, desired: Desired, decision: Decision, key: FeedSetKey) -> list[str]:
         """Write what differs; returns what was refused."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
 import yaml
 from feedplane_testing.kube import Object, eventually
 
-from .conftest import ROOT, Place
+from .conftest import OPERATOR, RBAC, ROLE, ROOT, Place
 
 Make = Callable[..., Object]
 
@@ -254,6 +255,9 @@ async def test_a_name_that_is_taken_is_told_and_not_taken_over(place: Place, mak
 
 async def test_deletion_drains_and_leaves_nothing(place: Place, make: Make) -> None:
     place.node.drain_s = 1.5
+    left = {"exchange": "binance_spot", "feed": "trades", "records": 12}
+    word = {"sink": "clickhouse", "drained": False, "declared": False, "remaining": [left]}
+    place.node.last_word = json.dumps(word)
     await place.operator.start()
     await place.apply(make())
     await place.until_ready()
@@ -264,13 +268,15 @@ async def test_deletion_drains_and_leaves_nothing(place: Place, make: Make) -> N
 
     async def gone() -> bool:
         assert await place.kube.get(place.path("feedsets", "majors")) is None
-        found = [await place.names(plural) for plural in ("deployments", "pods", "configmaps", "services")]
-        return not any(found)
+        left = {plural: await place.names(plural) for plural in ("deployments", "pods", "configmaps", "services")}
+        assert not any(left.values()), left
+        return True
 
     await eventually(waits, 5)
     assert await place.names("deployments") == {"majors-spot-0"}  # until its pods are gone
-    await eventually(gone, 20)
+    await eventually(gone, 60)  # the collector learns of a new kind of owner every 30 s
     assert "DrainTimeout" not in await place.events()
+    assert "Undrained" in await place.events()
 
 
 async def test_a_drain_that_takes_too_long_is_told_and_lets_go(place: Place, make: Make) -> None:
@@ -358,3 +364,21 @@ async def test_the_quickstart_is_taken_as_it_is(place: Place, make: Make) -> Non
     quickstart: dict[str, Any] = yaml.safe_load((ROOT / "examples/quickstart.yaml").read_text())
     await place.apply(quickstart)
     await place.until_ready(quickstart["metadata"]["name"])
+
+
+async def test_all_namespaces_are_served_where_it_is_told_so(place: Place, make: Make) -> None:
+    role, binding = f"{RBAC}/clusterroles", f"{RBAC}/clusterrolebindings"
+    name = place.namespace
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": OPERATOR}
+    await place.kube.call("POST", role, {"metadata": {"name": name}, "rules": ROLE["rules"]})
+    await place.kube.call("POST", binding, {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]})
+    try:
+        place.operator.environment["FEEDPLANE_OPERATOR_WATCH_NAMESPACES"] = '["*"]'
+        await place.operator.start()
+        await place.apply(make())
+        await place.until_ready()
+    finally:
+        await place.operator.stop()
+        await place.kube.delete(f"{binding}/{name}")
+        await place.kube.delete(f"{role}/{name}")

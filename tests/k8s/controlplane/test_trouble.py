@@ -64,6 +64,8 @@ async def test_lists_and_watches_that_fail_are_begun_anew(
     place: Place, make: Make, proxy: FaultProxy, fault: int | str
 ) -> None:
     lists, watches = proxy.spoil(fault, is_list, 6), proxy.spoil(fault, is_watch, 12)
+    if fault != 410:  # of FeedSets, which Kopf lists; a list has no version that could be gone
+        proxy.spoil(fault, lambda request: request.path.endswith("/feedsets") and not is_watch(request), 5)
     await place.operator.start(proxy.url)
     await place.apply(make())
 

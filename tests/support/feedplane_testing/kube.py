@@ -97,7 +97,8 @@ async def eventually(check: Callable[[], Awaitable[Any]], within_s: float = 20.0
 class PaperNode:
     """Takes every pod of a namespace, reports it ready at an address of its own, and ends it when it is deleted.
 
-    `words` of a container are served at the pod's address as its `/status`; `drain_s` is how long a deleted pod stays.
+    `words` of a container are served at the pod's address as its `/status`; `drain_s` is how long a deleted pod stays;
+    `last_word` is the termination message of its writers.
     """
 
     def __init__(self, kube: Kube, namespace: str) -> None:
@@ -105,6 +106,7 @@ class PaperNode:
         self._pods = f"/api/v1/namespaces/{namespace}/pods"
         self.words: dict[str, Object] = {}
         self.drain_s = 0.0
+        self.last_word = ""
         self.is_ready = True
         self._addresses: dict[str, str] = {}
         self._ending: dict[str, float] = {}
@@ -134,6 +136,8 @@ class PaperNode:
         name, path = pod["metadata"]["name"], f"{self._pods}/{pod['metadata']['name']}"
         now = asyncio.get_running_loop().time()
         if "deletionTimestamp" in pod["metadata"]:
+            if self.last_word and name not in self._ending:
+                await self._kube.patch(f"{path}/status", {"status": await self._status(pod)})
             if now - self._ending.setdefault(name, now) >= self.drain_s:
                 await self._kube.delete(path, gracePeriodSeconds=0)
         elif "nodeName" not in pod["spec"]:
@@ -146,6 +150,8 @@ class PaperNode:
         if name not in self._addresses:
             self._addresses[name] = await self._serve()
         state = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+        ended = {"terminated": {"exitCode": 0, "message": self.last_word, "containerID": ""}}
+        of_writers = ended if self.last_word and "deletionTimestamp" in pod["metadata"] else state
         ready = "True" if self.is_ready else "False"
         return {
             "phase": "Running",
@@ -155,7 +161,7 @@ class PaperNode:
                 {"type": each, "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"}
                 for each in ("Ready", "ContainersReady")
             ],
-            "initContainerStatuses": [_container(each, state) for each in pod["spec"].get("initContainers") or ()],
+            "initContainerStatuses": [_container(each, of_writers) for each in pod["spec"].get("initContainers") or ()],
             "containerStatuses": [_container(each, state) for each in pod["spec"]["containers"]],
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from feedplane_testing.judge import Issued
 from feedplane_testing.oracle import hot_state_faults, judge_history
 from feedplane_testing.plane import Simulator
 from feedplane_testing.pods import PodGroup, PodStores
+from feedplane_testing.writers import wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1_800)]
 
@@ -150,3 +152,40 @@ def repeats(stores: PodStores) -> list[dict[str, Any]]:
             f"SELECT instrument, count() AS n FROM {table}_dedup GROUP BY exchange, market_type, instrument, {key} HAVING n > 1 LIMIT 3"
         )
     ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a read-only root for others")
+def test_a_pod_writes_its_spool_and_its_temporary_folder_and_nothing_else(tmp_path: Path, stores: PodStores) -> None:
+    """Without capabilities on a read-only root; the tables it makes by itself, and what it stores is marked as simulated."""
+    entry = {"exchange": "binance_futures", "feeds": ["trades", "l1"], "symbols": {"include": ["BTCUSDT"]}}
+    arguments = ["--exchange", "binance_futures", "--symbols", "binance_futures:BTCUSDT", "--rate", "100"]
+    with Simulator(tmp_path, *arguments) as venue:
+        pod = PodGroup(
+            tmp_path / "pod",
+            stores.render("pod", entry),
+            endpoints=venue.endpoints()["binance_futures"],
+            is_confined=True,
+        )
+        try:
+            pod.ready()
+            wait_until(lambda: bool(hot(stores)), "hot state", 60)
+            wait_until(lambda: bool(stores.query("SELECT 1 FROM trades LIMIT 1")), "history", 60)
+            states = set(hot(stores).values())
+            pod.terminate()
+        finally:
+            pod.kill()
+
+    assert states == {"sim"}
+    assert pod.writers["clickhouse"].termination()["drained"] is True
+    assert pod.writers["redis"].termination()["drained"] is True
+    assert not [
+        line for service in pod.services for line in service.log() if line.get("level") in ("error", "critical")
+    ]
+
+
+def hot(stores: PodStores) -> dict[str, str]:
+    """`state` by key."""
+    client: Any = redis.Redis(port=stores.redis_port(), decode_responses=True)
+    found = {key: client.hget(key, "state") for key in client.scan_iter("last:*")}
+    client.close()
+    return found

@@ -489,7 +489,10 @@ async def test_a_stalled_server_gets_the_newest_value_and_every_trade_once(serve
         assert [int(t["trade_id"]) for _, t in client.xrange(stream)] == list(range(40))
 
 
-async def test_a_writer_that_leaves_marks_nothing_that_another_keeps_fresh(server: RedisServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("last", [(), (2,)], ids=["word alone", "value and word"])
+async def test_a_writer_that_leaves_marks_nothing_that_another_keeps_fresh(
+    server: RedisServer, tmp_path: Path, last: tuple[int, ...]
+) -> None:
     """Two pods of a rollout: both have heard of the one value there was, which of them received it later is chance."""
     client: Any = server.client()
     for order in ("older", "newer"):
@@ -509,9 +512,9 @@ async def test_a_writer_that_leaves_marks_nothing_that_another_keeps_fresh(serve
                 new.say(new.status("synced", Feed.L1))
                 await until(lambda: client.hget(L1, "state") == "synced")
                 old.last_ns = new.last_ns + 1_000
-                old.say(old.quote(2), old.status("stopped", None))  # its last value and its last word leave together
-                await until(lambda: client.hget(L1, "seq") == "2")
-                await asyncio.sleep(0.5)
+                old.say(*(old.quote(seq) for seq in last), old.status("stopped", None))
+                await until(lambda: client.hget(L1, "seq") == ("2" if last else "1"))
+                await asyncio.sleep(0.8)
                 assert client.hget(L1, "state") == "synced"
                 new.last_ns = old.last_ns
                 new.say(new.status("stopped", None))

@@ -37,12 +37,15 @@ class Service:
     ) -> None:
         self.name = name
         self.log_path = folder / f"{name}.log"
-        self.termination_path = folder / f"{name}.termination"
+        tmp = folder / "tmp"
+        self.termination_path = tmp / f"{name}.termination"
         self._log = self.log_path.open("wb")
         clean = {key: value for key, value in os.environ.items() if not key.startswith("FEEDPLANE_")}
         self.process = subprocess.Popen(
             [*prefix, sys.executable, "-m", *argv],
-            env=clean | env | {"FEEDPLANE_TERMINATION_FILE": str(self.termination_path)},
+            env=clean
+            | env
+            | {"FEEDPLANE_TERMINATION_FILE": str(self.termination_path), "HOME": str(tmp), "TMPDIR": str(tmp)},
             stdout=self._log,
             stderr=self._log,
         )
@@ -97,6 +100,19 @@ class Service:
         return word
 
 
+def confinement(writable: Sequence[Path]) -> list[str]:
+    """A command line that runs another with a read-only root and without privileges: as uid 10001 where the interpreter can be read by everybody, else without capabilities."""
+    binds = " && ".join(f'mount --bind "{path}" "{path}"' for path in writable)
+    script = f'{binds} && mount -o remount,ro,bind / && exec "$@"'
+    if all(parent.stat().st_mode & 0o001 for parent in Path(sys.executable).resolve().parents):
+        for path in writable:
+            os.chown(path, 10_001, 10_001)
+        stripped = ["setpriv", "--reuid=10001", "--regid=10001", "--clear-groups", "--no-new-privs"]
+    else:
+        stripped = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *stripped]
+
+
 class PodGroup:
     """One pod. `drain_s` bounds how long its writers empty the journal."""
 
@@ -108,9 +124,13 @@ class PodGroup:
         mode: Mode = Mode.SIM,
         endpoints: Mapping[str, str] | None = None,
         spool_dies: bool = True,
-        prefix: Sequence[str] = (),
+        is_confined: bool = False,
     ) -> None:
-        folder.mkdir(parents=True)
+        """`is_confined`: every file system but the spool and the temporary folder is read-only, and nothing is left of root but its name, or not even that."""
+        (folder / "tmp").mkdir(parents=True)
+        spool = Path(pod.collector.journal.directory)
+        spool.parent.mkdir(parents=True)
+        prefix = confinement([spool.parent, folder / "tmp"]) if is_confined else []
         self.folder = folder
         self.pod = pod
         self.symbols_path = folder / "symbols" / "symbols.json"

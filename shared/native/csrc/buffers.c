@@ -5,7 +5,7 @@
 #include "core.h"
 #include <stdlib.h>
 
-enum { FIRST_BYTES = 512, SPARE_BLOCKS = 128, SPARE_BYTES = 4 << 20, MOST_USUAL = 1 << 20 };
+enum { FIRST_BYTES = 512, SPARE_BLOCKS = 128, SPARE_BYTES = 16 << 20, MOST_USUAL = 8 << 20 };
 
 static struct {
     char *data;

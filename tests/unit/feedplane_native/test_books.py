@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from feedplane_core.book import FAR, PythonOrderBook
+from feedplane_core.book import FAR, PythonBookSide, PythonOrderBook
 from feedplane_testing.numbers import PLAIN
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -56,6 +56,18 @@ def test_any_interleaving_ends_alike(core: ModuleType, calls: list[tuple[Any, ..
     for name, *arguments in calls:
         assert getattr(native, name)(*arguments) == getattr(reference, name)(*arguments)
         assert shown(native, depth) == shown(reference, depth)
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 6, 19, 20, 21, 40])
+@pytest.mark.parametrize("sign", [+1, -1])
+def test_nearness_is_told_by_the_same_places(core: ModuleType, count: int, sign: int) -> None:
+    whole = [(str(100 + 2 * n), "1") for n in range(count)]
+    for price in range(98, 104 + 2 * count):
+        for qty in ("0", "1", "2"):
+            native, reference = core.BookSide(sign), PythonBookSide(sign)
+            native.replace(whole)
+            reference.replace(whole)
+            assert native.apply([(str(price), qty)]) == reference.apply([(str(price), qty)]), (price, qty)
 
 
 @settings(max_examples=100, deadline=None)

@@ -147,7 +147,7 @@ class Reconciler:
         observed = observe(self._parts.store.of(key).values(), held.words)
         health = held.memory.judge(observed, before, self._parts.clock())
         decision = decide(feedset, desired, observed, health, body["metadata"].get("annotations") or {})
-        problems = [] if decision.is_paused else await self._act(desired, decision, key)
+        problems = await self._act(desired, decision, key)
         if feedset.spec.spool.medium is SpoolMedium.EMPTY_DIR:  # a claim's journal is taken up by the next pod
             await self._tell_losses(body, held)
         told = status.render_status(

@@ -98,10 +98,11 @@ async def test_pods_say_what_they_say_and_silence_is_bounded(serve: Serve) -> No
         return web.Response(body=b'{"x": "' + b"x" * (3 << 20) + b'"}')
 
     async def elsewhere(_: web.Request) -> web.Response:
-        raise web.HTTPFound("/other")
+        raise web.HTTPFound(f"http://127.0.0.1:{well_port}/status")
 
+    well_port = await serve(well)
     ports = {
-        "collector": await serve(well),
+        "collector": well_port,
         "writer-redis": await serve(silent),
         "big": await serve(big),
         "elsewhere": await serve(elsewhere),

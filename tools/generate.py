@@ -117,9 +117,10 @@ def status_text(exchanges: Sequence[str]) -> str:
     lines += [f"| Normal | `{name}` | {condition} is well again |" for condition, name in RECOVERIES.items()]
     losses = [f"`{reason}`" for status, reason, _ in MEANINGS[ConditionType.DEGRADED] if status == "True"]
     lines.append(f"| Warning | {', '.join(losses)} | Degraded comes to that reason |")
-    lines.append(
-        "| Warning | `DrainTimeout` | a deleted FeedSet's writers could not store everything in time; the message says what is left |"
-    )
+    lines += [
+        "| Warning | `DrainTimeout` | a deleted FeedSet's writers could not store everything in time; the message says what is left |",
+        "| Warning | `Undrained` | a pod went, and with its emptyDir records that ClickHouse does not have; the message counts them by feed, and says whether gaps declare them |",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -69,6 +69,7 @@ class Informer:
                 version = await self._follow(version)
             except (Expired, Silent):
                 version = None
+                await self._sleep(self._backoff.next_delay_ns() / 1e9)  # a server that says so each time is not stormed
             except ApiError as e:
                 self.problem = str(e)
                 delay_s = self._backoff.next_delay_ns() / 1e9

@@ -79,7 +79,7 @@ async def test_a_deletion_is_seen_that_happened_while_no_watch_was_there(
     await place.operator.start(proxy.url)
     await place.apply(make())
     await place.until_ready()
-    proxy.spoil("expired", is_watch, 40)  # from now on every watch has lost its place
+    proxy.spoil("expired", is_watch, 100_000)  # from now on every watch has lost its place
     proxy.cut(is_watch)
     await place.kube.delete(place.path("services", "majors-metrics"))
 

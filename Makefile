@@ -97,7 +97,7 @@ sanitize: setup ## The compiled core's tests under the address and undefined-beh
 	  -Wno-missing-field-initializers -shared -fPIC -I$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
 	  shared/native/csrc/*.c -o $(SANITIZED)/feedplane_native/_core.so
 	LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=8 PYTHONMALLOC=malloc PYTHONPATH=$(SANITIZED) \
-	  FEEDPLANE_SANITIZED=$(CURDIR)/$(SANITIZED) $(PYTEST) -q tests/unit/feedplane_native tests/unit/feedplane_core/test_book.py tests/unit/feedplane_journal/test_columns.py
+	  FEEDPLANE_SANITIZED=$(CURDIR)/$(SANITIZED) $(PYTEST) -q tests/unit/feedplane_native
 
 record: setup ## Record real frames: make record EXCHANGE=x SYMBOLS=A,B FOR=60s OUT=file
 	$(BIN)/feedplane record --exchange $(EXCHANGE) --symbols $(SYMBOLS) --for $(or $(FOR),60s) -o $(OUT)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from feedplane_core.book import FAR, PythonBookSide, PythonOrderBook
-from feedplane_testing.numbers import PLAIN
-from hypothesis import given, settings
+from feedplane_testing.numbers import PLAIN, thorough
+from hypothesis import given
 from hypothesis import strategies as st
 
 # Few prices in several paddings, so that changes meet; many far ones, so that all classes of nearness occur.
@@ -49,7 +49,7 @@ def shown(book: Any, depth: int) -> list[object]:
     return [(len(s), s.best(), s.best_key(), s.top(), s.top(depth), book.is_crossed()) for s in sides]
 
 
-@settings(max_examples=400, deadline=None)
+@thorough(400)
 @given(st.lists(CALLS, max_size=25), DEPTHS)
 def test_any_interleaving_ends_alike(core: ModuleType, calls: list[tuple[Any, ...]], depth: int) -> None:
     native, reference = core.OrderBook(), AtOnce()
@@ -70,7 +70,7 @@ def test_nearness_is_told_by_the_same_places(core: ModuleType, count: int, sign:
             assert native.apply([(str(price), qty)]) == reference.apply([(str(price), qty)]), (price, qty)
 
 
-@settings(max_examples=100, deadline=None)
+@thorough(100)
 @given(st.lists(st.tuples(LEVELS, LEVELS), max_size=25))
 def test_deferred_changes_come_at_least_as_near_as_merged_ones(core: ModuleType, diffs: list[tuple[Any, Any]]) -> None:
     native, merged = core.OrderBook(), PythonOrderBook()

@@ -19,8 +19,8 @@ from feedplane_journal.blocks import Taken
 from feedplane_journal.columns import Columns
 from feedplane_journal.schema import DECIMAL, SCHEMAS
 from feedplane_testing.journals import EVERY_TYPE, EXCHANGE, depth_diff, head, trade
-from feedplane_testing.numbers import ODD, PLAIN
-from hypothesis import given, settings
+from feedplane_testing.numbers import ODD, PLAIN, thorough
+from hypothesis import given
 from hypothesis import strategies as st
 
 NUMBER_FIELDS = {field.name for schema in SCHEMAS.values() for field in schema if field.type == DECIMAL}
@@ -59,7 +59,7 @@ def refusals(taken: Taken) -> Counter[str]:
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@thorough(200)
 @given(st.lists(st.tuples(events(), LAST, LAST, st.booleans()), max_size=30))
 def test_batches_are_the_same_and_refused_rows_too(core: ModuleType, rows: list[tuple[Event, Any, Any, bool]]) -> None:
     native, reference = Columns(EXCHANGE, core), Columns(EXCHANGE, None)
@@ -78,6 +78,7 @@ def test_batches_are_the_same_and_refused_rows_too(core: ModuleType, rows: list[
             assert batch.equals(expected[record_type], check_metadata=True)
 
 
+@thorough(100)
 @given(st.tuples(TEXTS, LAST, LAST, LAST, INTS))
 def test_instruments_are_the_same_rows(core: ModuleType, values: tuple[Any, ...]) -> None:
     name, tick, step, size, listed_ns = values

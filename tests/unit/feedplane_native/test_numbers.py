@@ -8,8 +8,8 @@ from types import ModuleType
 import pytest
 from feedplane_core import plain
 from feedplane_core.decimals import scaled
-from feedplane_testing.numbers import ODD, PLAIN, UNSIGNED
-from hypothesis import example, given, settings
+from feedplane_testing.numbers import ODD, PLAIN, UNSIGNED, thorough
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 ALMOST = st.one_of(PLAIN, ODD)
@@ -18,7 +18,7 @@ LEVEL = st.one_of(st.tuples(ALMOST, ALMOST), st.lists(ALMOST, max_size=3), st.tu
 GOOD_LEVEL = st.tuples(UNSIGNED, UNSIGNED)
 
 
-@settings(max_examples=1_000, deadline=None)
+@thorough(1_000)
 @given(THINGS)
 @example("9" * 20 + "." + "9" * 18)
 @example("9" * 21)
@@ -27,20 +27,20 @@ def test_one_number_is_plain_for_both_or_for_none(core: ModuleType, text: object
     assert core.is_plain(text) == plain.is_plain(text)
 
 
-@settings(max_examples=500, deadline=None)
+@thorough(500)
 @given(st.lists(st.one_of(PLAIN, ALMOST), min_size=1, max_size=5))
 def test_many_numbers_are_judged_alike(core: ModuleType, texts: list[str]) -> None:
     assert core.are_plain(*texts) == plain.are_plain(*texts)
     assert core.are_positive(*texts) == plain.are_positive(*texts)
 
 
-@settings(max_examples=500, deadline=None)
+@thorough(500)
 @given(st.one_of(st.lists(GOOD_LEVEL, max_size=5), st.lists(st.one_of(GOOD_LEVEL, LEVEL), max_size=4), THINGS))
 def test_levels_are_judged_alike(core: ModuleType, levels: object) -> None:
     assert core.are_plain_levels(levels) == plain.are_plain_levels(levels)
 
 
-@settings(max_examples=1_000, deadline=None)
+@thorough(1_000)
 @given(PLAIN)
 @example("-" + "9" * 20 + "." + "9" * 18)
 def test_a_plain_number_is_scaled_to_its_last_digit(core: ModuleType, text: str) -> None:

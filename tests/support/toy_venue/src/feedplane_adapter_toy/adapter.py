@@ -28,6 +28,7 @@ from feedplane_core.events import MarketEvent
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import DERIVED_FEEDS, NS_PER_S, Feed, MarketType
 from feedplane_core.plan import place
+from feedplane_core.switches import check_names
 
 from .book import ToyBookRule
 from .session import ToySession
@@ -58,6 +59,7 @@ class Toy:
     )
 
     def __init__(self, options: Options = Options()) -> None:  # noqa: B008 - frozen
+        check_names(EXCHANGE, options.switches, ())
         self._endpoints = ENDPOINTS | dict(options.endpoints)
         self._rule = ToyBookRule()
 

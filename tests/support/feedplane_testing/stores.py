@@ -16,9 +16,10 @@ _EVENTS = {
     "trade": f"SELECT {_HEAD}, trade_id, toString(price) AS price, toString(qty) AS qty, lower(toString(side)) AS aggressor FROM trades_dedup",
     "depth": f"""
         SELECT exchange, instrument, first_seq, last_seq, is_snapshot,
-               if(any(ts_event_is_recv), NULL, toUnixTimestamp64Nano(any(ts_event))) AS ts_event_ns,
+               if(ts_event_is_recv, NULL, toUnixTimestamp64Nano(ts_event)) AS ts_event_ns,
                {_LEVELS.format(side="B")} AS bids, {_LEVELS.format(side="A")} AS asks
-        FROM ob_diffs_dedup GROUP BY exchange, instrument, first_seq, last_seq, is_snapshot, identity""",
+        FROM ob_diffs_dedup
+        GROUP BY exchange, instrument, first_seq, last_seq, is_snapshot, identity, ts_event, ts_event_is_recv""",
     "liquidation": f"SELECT {_HEAD}, lower(toString(liquidated)) AS liquidated, toString(price) AS price, toString(qty) AS qty FROM liquidations_dedup",
     "kline": """
         SELECT exchange, instrument, interval, toUnixTimestamp64Milli(open_time) * 1000000 AS open_ns,

@@ -88,7 +88,7 @@ class Cluster:
         """End everything and remove all but images and logs; works after any crash."""
         self._machine.stop()
         cgroups.remove(self.layout.name)
-        for part in ("etcd", "kubelet", "pod-logs"):
+        for part in ("etcd", "kubelet", "pod-logs", "volumes"):
             shutil.rmtree(self.layout.data / part, ignore_errors=True)
         for part in ("containerd", "addresses", "pki", "config", "bin"):
             shutil.rmtree(self.layout.running / part, ignore_errors=True)
@@ -170,6 +170,21 @@ class Cluster:
     def tag(self, image: str, other: str) -> None:
         """Give an image of the node another name, as a new version would have."""
         run(self._ctr("images", "tag", "--force", f"docker.io/{image}", f"docker.io/{other}"))
+
+    def volume(self, name: str, storage_class: str) -> dict[str, Any]:
+        """A PersistentVolume that is an empty folder of the node, any user's; apply it."""
+        folder = self.layout.data / "volumes" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        folder.chmod(0o777)  # the node agent gives no folder of its own away
+        spec = {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": storage_class,
+            "persistentVolumeReclaimPolicy": "Retain",
+            "hostPath": {"path": str(folder), "type": "Directory"},
+        }
+        return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
 
     def kill(self, pod_uid: str, container: str) -> None:
         """End a container's first process as the kernel does when memory runs out.

@@ -204,7 +204,10 @@ class Gap(Event, frozen=True, kw_only=True, gc=False, tag="gap"):
 
 
 class Status(Event, frozen=True, kw_only=True, gc=False, tag="status"):
-    """What a venue or the collector says of a feed: `connected`, `disconnected`, `synced`, `resync`, `stale`, `listed`, `delisted`, `halted`, ..."""
+    """What a venue or the collector says of a feed: `connected`, `disconnected`, `synced`, `resync`, `stale`, `listed`, `delisted`, `halted`, ...
+
+    Of no instrument (`succession.WHOLE_SHARD`) are a collector's own signs of life: `alive`, `ended`.
+    """
 
     feed: ClassVar[Feed] = Feed.OB_DIFFS  # of the subject: see `status_feed`
 

@@ -57,11 +57,17 @@ class Health:
     def ready_reasons(self) -> list[str]:
         """What keeps the process from its work, liveness included; empty when it is ready."""
         reasons = _reasons(self._liveness) + _reasons(self._readiness)
-        if self._has_arrived:
-            return reasons
-        missing = _reasons(self._arrival)
+        return reasons + self._missing()
+
+    def has_arrived(self) -> bool:
+        """Whether arrivals hold readiness back no more. Asking counts like a probe."""
+        return not self._missing()
+
+    def _missing(self) -> list[str]:
+        """Arrivals that are still waited for; once there are none, there are none any more."""
+        missing = [] if self._has_arrived else _reasons(self._arrival)
         self._has_arrived = not missing
-        return reasons + missing
+        return missing
 
     def notes(self) -> list[str]:
         """What is not as it should be and yet no reason to be unready."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from feedplane_core.events import Checkpoint, Event, Gap, Status
 from feedplane_core.instruments import Instrument
 from feedplane_core.names import Feed
+from feedplane_core.succession import WHOLE_SHARD
 
 from feedplane_collector.accounts import CHECKPOINTS, GAPS, INSTRUMENTS, STATUS, Account, Accounts
 from feedplane_collector.shedding import Pressure, ShedLedger, sheds
@@ -91,9 +92,7 @@ class Keeper:
 
     def status(self, instrument: Instrument, feed: Feed | None, status: str, now_ns: int, detail: str = "") -> None:
         """Say something of a feed (or of all), as a row."""
-        self.accounts.produced(STATUS)
-        self.accounts[STATUS].buffered += 1
-        self._append(
+        self._say(
             Status(
                 exchange=instrument.exchange,
                 market_type=instrument.market_type,
@@ -105,3 +104,23 @@ class Keeper:
                 detail=detail,
             )
         )
+
+    def shard_status(self, any_of: Instrument, status: str, now_ns: int, detail: str) -> None:
+        """Say something of the whole shard, as a row of no instrument; `any_of` lends its exchange and market."""
+        self._say(
+            Status(
+                exchange=any_of.exchange,
+                market_type=any_of.market_type,
+                instrument=WHOLE_SHARD,
+                ts_event_ns=None,
+                ts_recv_ns=now_ns,
+                status_feed=None,
+                status=status,
+                detail=detail,
+            )
+        )
+
+    def _say(self, row: Status) -> None:
+        self.accounts.produced(STATUS)
+        self.accounts[STATUS].buffered += 1
+        self._append(row)

@@ -34,6 +34,7 @@ from feedplane_collector.commit import Committer  # noqa: E402
 from feedplane_collector.fleet import Fleet  # noqa: E402
 from feedplane_collector.pipeline import Pipeline  # noqa: E402
 from feedplane_collector.polling import Poller, SnapshotFetcher  # noqa: E402
+from feedplane_collector.presence import Presence  # noqa: E402
 from feedplane_collector.readiness import Readiness  # noqa: E402
 from feedplane_collector.report import Report  # noqa: E402
 from feedplane_collector.rest import RestClient  # noqa: E402
@@ -152,6 +153,7 @@ class Collector:
             timer=self._timer,
         )
         self._readiness = Readiness(self._pipeline, self._fleet, self._timer)
+        self._presence = Presence(config, self._pipeline, self._spool, self._health, self._clock)
         self._report = Report(
             config.name, settings.mode, self._pipeline, self._fleet, self._committer, self._wishes, self._clock
         )
@@ -200,6 +202,7 @@ class Collector:
                 asyncio.create_task(self._shed_gaps(), name="shed gaps"),
                 asyncio.create_task(fetcher.run(), name="snapshots"),
                 asyncio.create_task(self._wishes.follow(), name="wishes"),
+                asyncio.create_task(self._presence.run(), name="presence"),
             ]
             for task in (commit, *tasks):
                 task.add_done_callback(self._on_done)
@@ -220,6 +223,7 @@ class Collector:
         await asyncio.gather(commit, *tasks, return_exceptions=True)
         for name in self._pipeline.states:
             self._pipeline.status(name, None, "stopped", now_ns)
+        self._presence.end()
         self._pipeline.books.let_go_of_held()
         self._pipeline.keeper.shed_gaps()
         try:

@@ -259,6 +259,12 @@ class Pipeline:
         if state is not None:
             self.keeper.status(state.instrument, feed, status, now_ns)
 
+    def shard_status(self, status: str, now_ns: int, detail: str) -> None:
+        """Say something of the whole shard, as a row; nothing where no instrument is followed."""
+        if self.states:
+            first = self.states[min(self.states)]
+            self.keeper.shard_status(first.instrument, status, now_ns, detail)
+
     def emit_gaps(self, gaps: Iterable[Gap]) -> None:
         """Holes that others found."""
         self.keeper.gaps(gaps)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 from feedplane_core.adapter import TradeIds
@@ -43,6 +44,8 @@ class Spool:
         self._timer = timer
         self._positions_due_ns = 0
         self._positions: dict[str, Any] | None = None
+        self.journal_id = ""
+        """Of the journal, however many processes go on in it; known after `open`."""
         self._writer = JournalWriter(
             self._path,
             meta=SegmentMeta(exchange=config.exchange, mode=mode, feedset=config.feedset, shard=config.shard),
@@ -57,6 +60,7 @@ class Spool:
         counts_ids = self._pipeline.adapter.offers.trade_ids is TradeIds.CONSECUTIVE
         positions, rows = recovered(recovery, counts_ids=counts_ids)
         self._pipeline.resume_from(positions)
+        self.journal_id = recovery.positions.get("journal") or uuid4().hex[:12]
         self._restore_account(recovery.positions.get("accounts", {}), rows)
         if recovery.truncated is not None:
             logger.warning("torn tail cut", extra={"bytes": recovery.truncated.size_bytes})
@@ -85,7 +89,7 @@ class Spool:
             for feed, account in self._pipeline.accounts.items()
         }
         positions = {f"{feed}|{name}": at for (name, feed), at in self._pipeline.positions().items()}
-        self._positions = {"positions": positions, "accounts": accounts}
+        self._positions = {"positions": positions, "accounts": accounts, "journal": self.journal_id}
 
     def commit(self) -> list[ShedRange]:
         """Make durable; returns what the size cap has cost. Raises: JournalFull, JournalError."""

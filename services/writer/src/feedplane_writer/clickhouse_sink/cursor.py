@@ -41,6 +41,8 @@ class SinkCursor:
         self._lock = threading.Lock()
         self._store.load()
         extra = self._store.extra
+        self.is_fresh = not extra
+        """Whether no writer has come on in this journal before."""
         saved = [msgspec.convert(position, Position) for position in extra.get("positions", [])]
         self.account = Account(extra.get("account"))
         self.handover = msgspec.convert(extra.get("handover"), Handover | None)

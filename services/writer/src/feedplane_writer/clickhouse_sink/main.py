@@ -28,7 +28,8 @@ from .http import ShardClient
 from .pipe import Pipe, count_ahead
 from .remainder import Remainder, declare, remainder_of
 from .schema import schema_step
-from .sender import Sender
+from .sender import Observer, Sender
+from .succession import Succession
 from .tables import FEED_OF_TABLE
 from .telemetry import Telemetry
 from .worker import ShardWorker
@@ -44,12 +45,17 @@ _LAST_LOOK_NS: Final = 3 * NS_PER_S
 _LAST_TRY_NS: Final = 6 * NS_PER_S
 """After the drain: to see what is left, and to have declared it. A pod grants ten seconds beyond its drain bound."""
 _LAST_REQUEST_S: Final = 2.0
+_ASIDE_S: Final = 0.25
+_ASIDE_RETRY_NS: Final = NS_PER_S
 
 
 class Served:
     """One journal that is being written."""
 
-    def __init__(self, path: Path, exchange: str, cursor: SinkCursor, pipes: list[Pipe]) -> None:
+    def __init__(
+        self, path: Path, exchange: str, cursor: SinkCursor, pipes: list[Pipe], succession: Succession
+    ) -> None:
+        self.succession = succession
         self.path = path
         self.exchange = exchange
         self.cursor = cursor
@@ -61,6 +67,7 @@ class Served:
         """Let another writer have the journal."""
         for pipe in self.pipes:
             pipe.close()
+        self.succession.close()
         self.cursor.close()
 
 
@@ -76,12 +83,14 @@ class ClickHouseSink:
         self.workers = [self._worker(shard) for shard in range(len(config.shards))]
         self._ending = threading.Event()
         self._counter = threading.Thread(target=self._count, name="counter", daemon=True)
+        self._successor = threading.Thread(target=self._settle_successions, name="succession", daemon=True)
 
     def start(self) -> None:
         """Begin to work."""
         for worker in self.workers:
             worker.start()
         self._counter.start()
+        self._successor.start()
 
     def open_journals(self, paths: list[Path]) -> None:
         """Take on those of `paths` that are not served yet; one that another writer holds is tried again with the
@@ -151,7 +160,9 @@ class ClickHouseSink:
             **({"prepare": schema_step(config.database, config.cluster, shard)} if config.apply_schema else {}),
         )
 
-    def _sender(self, shard: int, pause: Callable[[int], bool], timeout_s: float) -> Sender:
+    def _sender(
+        self, shard: int, pause: Callable[[int], bool], timeout_s: float, observer: Observer | None = None
+    ) -> Sender:
         config = self._config
         client = ShardClient(
             config.shards[shard],
@@ -166,7 +177,7 @@ class ClickHouseSink:
             table_suffix="" if config.cluster is None else "_local",
             backoff=Backoff(config.retry_base_ns, max(config.retry_base_ns, config.retry_cap_ns)),
             pause=pause,
-            observer=self.telemetry.of_shard(shard),
+            observer=observer or self.telemetry.of_shard(shard),
             clock_ns=monotonic_ns,
         )
 
@@ -190,12 +201,48 @@ class ClickHouseSink:
                 is_told &= monotonic_ns() < ends_ns and declare(left, shard, shards, sender, time_ns())
         return is_told
 
+    def settle_successions(self, *, is_last: bool = False) -> bool:
+        """Answer for each journal what lies before it, where that is due (`is_last`: due or not); whether every try succeeded."""
+        is_well = True
+        for served in list(self.journals.values()):
+            succession = served.succession
+            try:
+                if not succession.is_open:
+                    continue
+                if is_last or succession.is_due(served.cursor):
+                    is_well &= succession.check(self._senders_aside())
+            except (JournalError, OSError) as e:
+                is_well = False
+                if self._ending.is_set() or served.path.is_dir():
+                    logger.warning("succession not settled", extra={"journal": served.path.name, "error": str(e)})
+        return is_well
+
+    def _settle_successions(self) -> None:
+        retry_ns = 0
+        while not self._ending.wait(_ASIDE_S):
+            if monotonic_ns() >= retry_ns and not self.settle_successions():
+                retry_ns = monotonic_ns() + _ASIDE_RETRY_NS
+
+    def _senders_aside(self) -> list[Sender]:
+        """One a shard, for a request beside the worker's; each gives up at its first failure."""
+        quiet = Observer()  # the telemetry is the workers'
+        return [
+            self._sender(shard, lambda _: True, _LAST_REQUEST_S, quiet) for shard in range(len(self._config.shards))
+        ]
+
+    def settle_last(self) -> None:
+        """One last try, after `drain`: a journal that dies takes the question with it."""
+        self._successor.join(2 * _LAST_REQUEST_S)
+        if not self._successor.is_alive() and self.trouble() is None:
+            self.settle_successions(is_last=True)
+
     def _open(self, path: Path) -> None:
         exchange, mode = origin_of(path)
         shards = len(self._config.shards)
         cursor = SinkCursor(path, shards, list_segments(path)[0].start)
         pipes = [self._pipe(path, exchange, mode, cursor, shard) for shard in range(shards)]
-        self.journals[path] = Served(path, exchange, cursor, pipes)
+        succession = Succession(path, exchange, is_fresh=cursor.is_fresh)
+        self.journals[path] = Served(path, exchange, cursor, pipes, succession)
         self.locked.discard(path)
         for worker, pipe in zip(self.workers, pipes, strict=True):
             worker.add(pipe)
@@ -335,6 +382,7 @@ async def run(runtime: Runtime) -> int:
 
 def _leave(sink: ClickHouseSink, runtime: Runtime) -> None:
     """The last word; in a journal that dies, nothing may be missing without notice."""
+    sink.settle_last()
     leftovers = sink.leftovers()
     is_declared = bool(leftovers) and runtime.spool_dies and sink.declare(leftovers)
     told = [entry for left in leftovers for entry in left.told()]

@@ -112,17 +112,24 @@ def declare(left: Remainder, shard: int, shards: int, sender: Sender, now_ns: in
     for item in left.ranges:
         reach_ns = item.to_ns if left.is_whole else max(item.to_ns, now_ns)
         columns.append(gap_of(item._replace(to_ns=reach_ns), left.exchange, now_ns, REASON))
-    batches = columns.take().batches + left.carried
+    prefix = f"{left.start.uuid}:{left.start.offset}:{REASON}"
+    return store_beside(columns.take().batches + left.carried, prefix, shard, shards, sender)
+
+
+def store_beside(
+    batches: Sequence[tuple[str, pa.RecordBatch]], prefix: str, shard: int, shards: int, sender: Sender
+) -> bool:
+    """Store one shard's part of rows that are in no journal; whether the store took them. `prefix` is their identity."""
+    nowhere = Position(0, 0, "")
     frames = [
-        FrameRead(kind, batch, left.start, left.start, batch.num_rows, number)
+        FrameRead(kind, batch, nowhere, nowhere, batch.num_rows, number)
         for number, (kind, batch) in enumerate(batches, start=1)
     ]
     limits = Limits(max_rows=10_000, l1_interval_ns=1, max_event_age_ns=_GAP_AGE_NS, compression="lz4")
     try:
         for piece in cut(frames, shard, shards, limits).slices:
             # The rows name their own identity: of two tries of two processes the newer row stays.
-            token = f"{left.start.uuid}:{left.start.offset}:{REASON}:{shard}of{shards}:{piece.name}:{piece.crc}"
-            sender.deliver(piece, token, INSERT_SETTINGS)
+            sender.deliver(piece, f"{prefix}:{shard}of{shards}:{piece.name}:{piece.crc}", INSERT_SETTINGS)
     except Stopped:
         return False
     return True

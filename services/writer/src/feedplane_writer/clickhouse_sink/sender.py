@@ -143,6 +143,23 @@ class Sender:
         poison = _Bisection(self, piece, token, settings).run(error)
         return Delivered(piece.rows - len(poison), poison)
 
+    def ask(self, table: str, statement: str, parameters: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Rows of a SELECT with bound parameters over this shard's part of a table, whose name takes the place of `%s`; asked until it is answered.
+
+        Raises: Stopped.
+        """
+        named = statement % f"`{self._database}`.`{table}{self._suffix}`"
+        while True:
+            try:
+                rows = self._client.query(named, parameters)
+            except Unreachable as e:
+                self._wait(e.kind, f"store: {self._client.endpoint}: {e}", table)
+            except ServerError as e:
+                self._wait(str(e.code), f"store: {table}: {str(e)[:200]}", table)
+            else:
+                self._recovered()
+                return rows
+
     def _insert(
         self, table: str, body: bytes, rows: int, token: str, settings: Mapping[str, str]
     ) -> ServerError | None:

@@ -105,7 +105,7 @@ repaired_from | text | | Where the data was fetched from; empty unless repaired.
     "status": f"""What a venue or the collector says of a feed.
 {_COMMON}
 feed | text or null | | Feed; null: all feeds of the instrument.
-status | text | | `connected`, `disconnected`, `synced`, `resync`, `stale`, `listed`, `delisted`, `halted`, ... With an empty instrument, of a whole collector: `alive` every 5 s, `ended`.
+status | text | | `connected`, `disconnected`, `synced`, `resync`, `stale`, `listed`, `delisted`, `halted`, ... Of a whole collector: `alive`, `ended`.
 detail | text | | In words.
 """,
 }

@@ -184,7 +184,7 @@ expiry | Nullable(DateTime64(9)) | UTC | When a delivery contract ends.
     "status": f"""What a venue or the collector said of a feed. View: `status_dedup`.
 {_COMMON}
 feed | LowCardinality(String) | | Feed; empty: all feeds of the instrument.
-status | LowCardinality(String) | | `connected`, `disconnected`, `synced`, `resync`, `stale`, `listed`, `delisted`, `halted`, ... With an empty instrument, of a whole collector: `alive` every 5 s, `ended`.
+status | LowCardinality(String) | | `connected`, `disconnected`, `synced`, `resync`, `stale`, `listed`, `delisted`, `halted`, ... Of a whole collector: `alive`, `ended`.
 detail | String | | In words.
 {_FLAG}
 """,

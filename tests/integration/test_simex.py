@@ -100,8 +100,9 @@ async def test_a_synced_book_is_the_true_book(exchange: str) -> None:
 
     assert sync.is_synced
     assert [e.reason for e in kept if isinstance(e, Gap) and e.reason != "start"] == []
+    subscribed = min((e.depth for e in kept if isinstance(e, BookSnapshot) and e.depth is not None), default=None)
     for side, held in (("bids", sync.book.bids), ("asks", sync.book.asks)):
-        depth = min(len(truth[side]), sync.rule.max_depth or sync.rule.snapshot_depth or len(truth[side]))
+        depth = min(len(truth[side]), sync.rule.max_depth or sync.rule.snapshot_depth or subscribed or len(truth[side]))
         expected = [[scaled(price), scaled(instrument.base_qty(qty, price))] for price, qty in truth[side][:depth]]
         assert [list(map(scaled, level)) for level in held.top(depth)] == expected
 

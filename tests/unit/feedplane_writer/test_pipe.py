@@ -281,3 +281,40 @@ def test_damaged_slices_are_given_up_for_their_own_tokens(tmp_path: Path) -> Non
     assert not {t for t, _ in tokens(again)} & {t for t, _ in tokens(planned)}
     second.close()
     later.close()
+
+
+@pytest.mark.parametrize("rows", [40, 250])
+def test_rounds_that_were_read_ahead_are_the_same_rounds(tmp_path: Path, rows: int) -> None:
+    """What is gathered and cut while the store has the round before changes neither a boundary nor a byte."""
+    writer = open_writer(tmp_path)
+    for first in range(0, rows, 10):
+        commit_trades(writer, first, 10)
+
+    def rounds(*, is_ahead: bool) -> list[list[tuple[str, int]]]:
+        opened, found = Opened(tmp_path), []
+        while (planned := opened.next_round()) is not None:
+            found.append(tokens(planned))
+            if is_ahead:
+                opened.pipe.look_ahead()
+                opened.pipe.look_ahead()
+        opened.close()
+        return found
+
+    assert rounds(is_ahead=True) == rounds(is_ahead=False)
+    writer.close()
+
+
+def test_a_journal_is_not_idle_because_all_of_it_was_read_ahead(tmp_path: Path) -> None:
+    writer = open_writer(tmp_path)
+    commit_trades(writer, 0, 10)
+    opened = Opened(tmp_path)
+    planned = opened.next_round()
+    opened.pipe.look_ahead()
+    assert not opened.pipe.is_idle, "a round is with the store"
+
+    assert planned is not None
+    opened.settle(planned)
+    opened.pipe.gather()
+    assert opened.pipe.is_idle
+    opened.close()
+    writer.close()

@@ -89,6 +89,7 @@ class Pipe:
         self._file = RoundFile(path, shard)
         self._position = cursor.position(shard)
         self._gathered = _Gathered()
+        self._cut_ahead: tuple[Cut, Handover | None] | None = None
         self._variant = 0
         self._unfinished = self._file.load(self._position, shards)
 
@@ -99,12 +100,25 @@ class Pipe:
 
     def gather(self) -> None:
         """Take in what the journal has, up to the bounds of a round."""
+        has_read = self._gather()
+        self.is_idle = self._unfinished is None and not has_read and not self._gathered.frames
+
+    def look_ahead(self) -> None:
+        """Gather, and cut if that makes a round, while the round before is with the store. In another thread, which has the
+        pipe to itself; what it fails at, the next `gather` or `next_round` fails at again."""
+        self._gather()
+        if self._is_full():
+            handover = self.cursor.handover
+            self._cut_ahead = cut(self._gathered.frames, self.shard, self._shards, self._limits, handover), handover
+
+    def _gather(self) -> bool:
+        """Whether the last look found anything."""
         reads: list[FrameRead] = []
         while self._unfinished is None and not self._is_full():
             reads = self._reader.read(self._position, _READ_BYTES)
             if not reads or not all(self._take(frame) for frame in reads):
                 break
-        self.is_idle = self._unfinished is None and not reads and not self._gathered.frames
+        return bool(reads)
 
     def is_due(self, is_draining: bool) -> bool:
         """Whether there is a round to be sent now."""
@@ -124,9 +138,11 @@ class Pipe:
             self._variant = unfinished.variant + 1
             self.gather()
         frames, self._gathered = self._gathered.frames, _Gathered()
-        if not frames:
-            return self._planned([], self._position, self._position, self._limits, self.cursor.handover)
-        return self._planned(frames, frames[0].start, frames[-1].end, self._limits, self.cursor.handover)
+        ahead, self._cut_ahead = self._cut_ahead, None
+        handover = self.cursor.handover
+        made, handover = ahead or (cut(frames, self.shard, self._shards, self._limits, handover), handover)
+        start, end = (frames[0].start, frames[-1].end) if frames else (self._position, self._position)
+        return self._recorded(made, start, end, handover)
 
     def save(self, planned: Round) -> None:
         """BEFORE: put the round's boundaries on disk. Raises: OSError."""
@@ -169,17 +185,14 @@ class Pipe:
         if self._position.segment not in present or start.segment > self._position.segment + 1:
             self.has_skipped = True
 
-    def _planned(
-        self, frames: list[FrameRead], start: Position, end: Position, limits: Limits, handover: Handover | None
-    ) -> Round:
-        made = cut(frames, self.shard, self._shards, limits, handover)
+    def _recorded(self, made: Cut, start: Position, end: Position, handover: Handover | None) -> Round:
         record = RoundRecord(
             cursor=self.cursor.position(self.shard),
             start=start,
             end=end,
             shard=self.shard,
             shards=self._shards,
-            limits=limits,
+            limits=self._limits,
             settings=dict(INSERT_SETTINGS),
             slices=records_of(made.slices),
             variant=self._variant,

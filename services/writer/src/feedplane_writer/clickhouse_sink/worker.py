@@ -1,12 +1,14 @@
 """The thread of one shard: takes a round from each journal in turn, stores it, moves the cursor. One insert in
-flight."""
+flight; the journal's next round is read and cut meanwhile."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic_ns, sleep, time_ns
 from typing import Final
@@ -68,6 +70,7 @@ class ShardWorker:
         self._draining = threading.Event()
         self._deadline_ns = 0
         self._thread = threading.Thread(target=self._guarded, name=f"shard-{shard}", daemon=True)
+        self._helper = ThreadPoolExecutor(1, thread_name_prefix=f"shard-{shard}-ahead")
 
     def start(self) -> None:
         """Begin to work."""
@@ -109,6 +112,8 @@ class ShardWorker:
         except Exception as e:  # a bug, or a journal that is no longer ours: the process ends and says why
             logger.critical("shard worker failed", exc_info=True, extra={"shard": self.shard})
             self.error = e
+        finally:
+            self._helper.shutdown()
 
     def _run(self) -> None:
         while True:
@@ -151,11 +156,12 @@ class ShardWorker:
         self._on_disk(pipe, lambda: pipe.save(planned))
         reached(Stage.AFTER_BEFORE)
         outcome = _Outcome(planned.cut)
-        for piece in sorted(planned.cut.slices, key=_comes_last):
-            delivered = self._sender.deliver(piece, planned.token(piece), planned.record.settings)
-            outcome.add(piece, delivered)
-            if delivered.poison:
-                self._keep(pipe, planned.token(piece), piece, delivered.poison)
+        with self._looking_ahead(pipe):
+            for piece in sorted(planned.cut.slices, key=_comes_last):
+                delivered = self._sender.deliver(piece, planned.token(piece), planned.record.settings)
+                outcome.add(piece, delivered)
+                if delivered.poison:
+                    self._keep(pipe, planned.token(piece), piece, delivered.poison)
         self._keep_refused(pipe, planned)
         if planned.cut.slices:
             self.committed_ns = time_ns()
@@ -165,6 +171,14 @@ class ShardWorker:
         self._on_disk(pipe, pipe.cursor.save)
         reached(Stage.AFTER_AFTER)
         self._tell(pipe.exchange, settled, outcome.reasons)
+
+    @contextmanager
+    def _looking_ahead(self, pipe: Pipe) -> Iterator[None]:
+        ahead = self._helper.submit(pipe.look_ahead)
+        try:
+            yield
+        finally:
+            wait([ahead])  # from here on the pipe is this thread's again
 
     def _keep(self, pipe: Pipe, token: str, piece: Slice, poison: list[Poison]) -> None:
         logger.error(

@@ -54,8 +54,8 @@ test-fast: setup ## Unit tests and conformance only
 conformance: setup ## Conformance suite; EXCHANGE=x for one venue
 	$(PYTEST) -q tests/conformance $(if $(EXCHANGE),--exchange $(EXCHANGE))
 
-test-reference: setup ## What runs on the compiled core, on its Python reference
-	FEEDPLANE_CORE=python $(PYTEST) -n $(JOBS) --dist worksteal -q tests/unit/feedplane_core tests/unit/feedplane_journal/test_columns.py \
+test-reference: setup ## What runs on the compiled core, on its Python reference; 10,000 broken frames a venue
+	FEEDPLANE_CORE=python FEEDPLANE_FUZZ_FRAMES=10000 $(PYTEST) -n $(JOBS) --dist worksteal -q tests/unit/feedplane_core tests/unit/feedplane_journal/test_columns.py \
 	  tests/unit/feedplane_collector tests/conformance
 
 faults: setup ## Promises under faults: the whole plane, simulated venues, kills and cuts, judged by the ledger

@@ -1,16 +1,17 @@
 -- One-minute roll-up of trades, from which any coarser candle is answered. It is fed by inserts, so a batch that is sent twice counts once
 -- (the view shares the batch's deduplication), while a trade that comes again in another batch counts twice: `ohlcv_exact` reads the trades.
--- Trades of one instant are ordered by id, as a number where it is one.
+-- Trades of one instant are ordered by id, as a number where it is one. `open` and `close` hold that order as one text, big-endian time and
+-- number and then the identity: comparing the three as a tuple takes half of the time of an insert.
 CREATE TABLE IF NOT EXISTS {{local:trades_1m}}{{on_cluster}}
 (
     exchange LowCardinality(String),
     market_type LowCardinality(String),
     instrument String CODEC(ZSTD(1)),
     minute DateTime('UTC') CODEC(Delta, ZSTD(1)),
-    open AggregateFunction(argMin, Decimal(38, 18), Tuple(DateTime64(9), UInt64, String)) CODEC(ZSTD(1)),
+    open AggregateFunction(argMin, Decimal(38, 18), String) CODEC(ZSTD(1)),
     high SimpleAggregateFunction(max, Decimal(38, 18)) CODEC(ZSTD(1)),
     low SimpleAggregateFunction(min, Decimal(38, 18)) CODEC(ZSTD(1)),
-    close AggregateFunction(argMax, Decimal(38, 18), Tuple(DateTime64(9), UInt64, String)) CODEC(ZSTD(1)),
+    close AggregateFunction(argMax, Decimal(38, 18), String) CODEC(ZSTD(1)),
     volume SimpleAggregateFunction(sum, Decimal(38, 18)) CODEC(ZSTD(1)),
     buy_volume SimpleAggregateFunction(sum, Decimal(38, 18)) CODEC(ZSTD(1)),
     sell_volume SimpleAggregateFunction(sum, Decimal(38, 18)) CODEC(ZSTD(1)),
@@ -24,12 +25,17 @@ ORDER BY (exchange, instrument, market_type, minute)
 {{settings}};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {{local:trades_1m_mv}}{{on_cluster}} TO {{local:trades_1m}} AS
+WITH concat(
+    reverse(reinterpretAsFixedString(toUInt64(toUnixTimestamp64Nano(ts_event)))),
+    reverse(reinterpretAsFixedString(toUInt64OrZero(trade_id))),
+    identity
+) AS place
 SELECT
     exchange, market_type, instrument, toStartOfMinute(ts_event, 'UTC') AS minute,
-    argMinState(price, (ts_event, toUInt64OrZero(trade_id), identity)) AS open,
+    argMinState(price, place) AS open,
     max(price) AS high,
     min(price) AS low,
-    argMaxState(price, (ts_event, toUInt64OrZero(trade_id), identity)) AS close,
+    argMaxState(price, place) AS close,
     sum(qty) AS volume,
     sumIf(qty, side = 'BUY') AS buy_volume,
     sumIf(qty, side = 'SELL') AS sell_volume,

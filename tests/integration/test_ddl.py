@@ -156,13 +156,33 @@ def _utc(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(v.replace(tzinfo=UTC) if isinstance(v, datetime) and v.tzinfo is None else v for v in values)
 
 
-def test_trades_of_one_instant_are_ordered_by_id_as_a_number(client: Any) -> None:
-    """As text, "10" would come before "9"."""
-    at = "2026-11-20 12:00:00"
-    insert_trades(client, [(at, "1", "1", "10"), (at, "2", "1", "9")], "ties", "ties")
+@pytest.mark.parametrize(
+    "ids",
+    [("9", "10"), ("255", "256"), ("4294967295", "4294967296"), ("a", "b"), ("ab", "abc"), ("a" * 40, "a" * 40 + "b")],
+)
+def test_trades_of_one_instant_are_ordered_by_id_as_a_number_where_it_is_one(client: Any, ids: tuple[str, str]) -> None:
+    """As text, "10" would come before "9". The same by the minutes and by the trades."""
+    at, name = "2026-11-20 12:00:00", f"ties-{ids[1]}"
+    insert_trades(client, [(at, "1", "1", ids[1]), (at, "2", "1", ids[0])], name, name)
 
-    ((_, opened, _, _, closed, *_),) = candles(client, "ohlcv", "ties", 60)
-    assert (opened, closed) == (2, 1)
+    for view in ("ohlcv", "ohlcv_exact"):
+        ((_, opened, _, _, closed, *_),) = candles(client, view, name, 60)
+        assert (opened, closed) == (2, 1), view
+
+
+def test_trades_are_ordered_by_time_before_anything_else(client: Any) -> None:
+    """Instants whose lowest bytes are in another order than they are."""
+    start = "2026-11-20 12:00:00.0000000"
+    insert_trades(
+        client,
+        [(f"{start}99", "1", "1", "1"), (f"{start}01", "2", "1", "2"), (f"{start}00", "3", "1", "3")],
+        "t",
+        "times",
+    )
+    insert_trades(client, [("2026-11-20 12:00:00.000000512", "4", "1", "0")], "t2", "times")
+
+    ((_, opened, _, _, closed, *_),) = candles(client, "ohlcv", "times", 60)
+    assert (opened, closed) == (3, 4)
 
 
 def test_a_batch_that_is_sent_again_counts_once_in_table_and_roll_up(client: Any) -> None:

@@ -193,10 +193,10 @@ exchange | LowCardinality(String) | | Venue.
 market_type | LowCardinality(String) | | As in `trades`.
 instrument | String | | As in `trades`.
 minute | DateTime('UTC') | UTC | Start of the minute, by `ts_event`.
-open | AggregateFunction(argMin, Decimal(38, 18), Tuple(DateTime64(9), UInt64, String)) | quote | First price by time, then trade id: `argMinMerge(open)`.
+open | AggregateFunction(argMin, Decimal(38, 18), String) | quote | First price by time, then trade id: `argMinMerge(open)`.
 high | SimpleAggregateFunction(max, Decimal(38, 18)) | quote | Highest price.
 low | SimpleAggregateFunction(min, Decimal(38, 18)) | quote | Lowest price.
-close | AggregateFunction(argMax, Decimal(38, 18), Tuple(DateTime64(9), UInt64, String)) | quote | Last price by time, then trade id: `argMaxMerge(close)`.
+close | AggregateFunction(argMax, Decimal(38, 18), String) | quote | Last price by time, then trade id: `argMaxMerge(close)`.
 volume | SimpleAggregateFunction(sum, Decimal(38, 18)) | base | Traded size.
 buy_volume | SimpleAggregateFunction(sum, Decimal(38, 18)) | base | Of it, bought by takers.
 sell_volume | SimpleAggregateFunction(sum, Decimal(38, 18)) | base | Of it, sold by takers.

@@ -29,6 +29,7 @@ INSERT_SETTINGS: Final[Mapping[str, str]] = {
     "async_insert": "0",  # the asynchronous path acknowledges before the rows are durable
     "insert_deduplicate": "1",
     "deduplicate_blocks_in_dependent_materialized_views": "1",  # a roll-up counts a repeated slice once
+    "optimize_on_insert": "0",  # what is twice in a slice is resolved where slices are: by merges and at read time
     "max_insert_block_size": "1048576",  # more than a slice has: one block, hence atomic, and equal on every retry
     "min_insert_block_size_rows": "1048576",
     "min_insert_block_size_bytes": "0",

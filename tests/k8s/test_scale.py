@@ -73,7 +73,7 @@ def _audit_time() -> str:
 def _is_write_of_operator(event: Any, namespace: str, since: str) -> bool:
     about = event.get("objectRef") or {}
     return (
-        event["user"]["username"].startswith("system:serviceaccount:feedplane:")
+        event["user"].get("username", "").startswith("system:serviceaccount:feedplane:")
         and event["verb"] in WRITES
         and about.get("namespace") == namespace
         and event["requestReceivedTimestamp"] >= since

@@ -23,8 +23,7 @@ KEPT_TYPES = frozenset(
 )
 """Types that venues issue; the others are made by the collector."""
 REDUNDANT = frozenset({"book_snapshot"})
-"""Whole books beside the changes that make them: one that was not needed adds nothing, so it need not be kept. One that is kept must be true, and stands as
-often as the venue told it: sockets that open between two changes get the same book with the time of each."""
+"""Whole books beside the changes that make them: one that was not needed adds nothing, so it need not be kept. One that is kept must be true."""
 DETECTABLE = frozenset({"trades", "ob_diffs", "mark_price", "funding"})
 """Feeds of venues with consecutive trade ids, numbered books and a promised cadence: there no loss may pass unseen."""
 
@@ -133,7 +132,7 @@ def judge(
     return Verdict(
         lost=lost,
         undeclared=undeclared,
-        duplicated=[key for key, count in counts.items() if count > max(1, issues[key]) and key[2] not in REDUNDANT],
+        duplicated=[key for key, count in counts.items() if count > max(1, issues[key])],
         invented=[key for key in counts if key not in values],
         altered=[row.key for row in rows if row.key in values and row.value not in values[row.key]],
         covered=covered,

@@ -30,7 +30,7 @@ class Ledger:
             self._file = path.open("wb", buffering=_BUFFER_BYTES)
         self._seq: dict[str, int] = {}
         self._counts: dict[Key, list[int]] = {}
-        self._issued: dict[tuple[str, str, str, str], None] = {}
+        self._issued: dict[tuple[str, str, str, str, int | None], None] = {}
 
     def issue(self, event: Event, issued_ns: int, *, sent: bool, fault: str = "") -> None:
         """One thing issued. `sent` is false where a fault withheld or broke it; a fault that only repeats or delays it is named all the same."""
@@ -50,15 +50,22 @@ class Ledger:
             line["fault"] = fault
         line["event"] = event_dict(event)
         if isinstance(event, _TOLD_AGAIN):
-            self._remember((exchange, instrument, kind, identity))
+            self._remember((exchange, instrument, kind, identity, event.ts_event_ns))
         self._count((exchange, instrument, feed, kind), sent)
         self._write(line)
 
     def was_issued(self, event: Event) -> bool:
-        """Whether a trade or snapshot of this identity was issued before (within the last 131,072). Other things are issued each time."""
+        """Whether a trade or snapshot of this identity and time was issued before (within the last 131,072). Other things are issued each time, and so is a
+        book that has not changed and is told with a later time."""
         if not isinstance(event, _TOLD_AGAIN):
             return False
-        return (event.exchange, event.instrument, type_name(event), identity_of(event)) in self._issued
+        return (
+            event.exchange,
+            event.instrument,
+            type_name(event),
+            identity_of(event),
+            event.ts_event_ns,
+        ) in self._issued
 
     def issue_raw(
         self, exchange: str, channel: str, digest: str, issued_ns: int, *, sent: bool, fault: str = ""
@@ -109,7 +116,7 @@ class Ledger:
         self._seq[exchange] = seq
         return seq
 
-    def _remember(self, key: tuple[str, str, str, str]) -> None:
+    def _remember(self, key: tuple[str, str, str, str, int | None]) -> None:
         self._issued[key] = None
         if len(self._issued) > _ISSUED_KEPT:
             del self._issued[next(iter(self._issued))]

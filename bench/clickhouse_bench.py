@@ -11,8 +11,9 @@ from pathlib import Path
 from time import perf_counter, time_ns
 from typing import Any
 
-from feedplane_core.events import Trade
-from feedplane_core.names import NS_PER_MS, Aggressor, MarketType, Mode
+from feedplane_core.events import Status, Trade
+from feedplane_core.names import NS_PER_MS, NS_PER_S, Aggressor, Feed, MarketType, Mode
+from feedplane_core.succession import ALIVE, HEARTBEAT_NS, WHOLE_SHARD, Speaker
 from feedplane_ddl.apply import apply_ddl
 from feedplane_journal.columns import Columns
 from feedplane_journal.segments import Budget, JournalWriter, SegmentMeta
@@ -41,8 +42,11 @@ def trades(count: int, start_ns: int) -> Iterator[Trade]:
 
 
 def fill_journal(path: Path, rows: int, start_ns: int) -> None:
-    """A journal of one venue with so many trades, in groups of 5,000."""
+    """A journal of one venue with so many trades, in groups of 5,000. It begins as a collector's does, by two signs of life: a writer that has not seen them reads
+    ahead for them."""
     columns = Columns("binance_futures")
+    columns.append(_alive(start_ns))
+    columns.append(_alive(start_ns + 2 * HEARTBEAT_NS))
     journal = JournalWriter(
         path,
         meta=SegmentMeta(exchange="binance_futures", mode=Mode.REPLAY, feedset="bench", shard=0),
@@ -57,6 +61,19 @@ def fill_journal(path: Path, rows: int, start_ns: int) -> None:
             journal.append(columns.take().batches)
             journal.commit()
     journal.close()
+
+
+def _alive(at_ns: int) -> Status:
+    return Status(
+        exchange="binance_futures",
+        market_type=MarketType.PERP_LINEAR,
+        instrument=WHOLE_SHARD,
+        ts_event_ns=None,
+        ts_recv_ns=at_ns,
+        status_feed=None,
+        status=ALIVE,
+        detail=Speaker("bench/binance_futures", 0, 1, "bench", (Feed.TRADES,)).detail(),
+    )
 
 
 def run(*, quick: bool) -> list[Row]:
@@ -101,20 +118,21 @@ def _writer_rate(root: Path, server: ClickHouseLite, rows: int) -> float:
     )
     writer.start()
     try:
-        began, at_first = _settled(writer, at_least=1)
-        ended, at_last = _settled(writer, at_least=rows)
-        return (at_last - at_first) / (ended - began)
+        began_ns, at_first = _settled(writer, at_least=1)
+        ended_ns, at_last = _settled(writer, at_least=rows)
+        return (at_last - at_first) * NS_PER_S / (ended_ns - began_ns)
     finally:
         writer.stop()
 
 
-def _settled(writer: WriterProcess, *, at_least: int) -> tuple[float, int]:
-    """When so many rows were settled, and how many were."""
+def _settled(writer: WriterProcess, *, at_least: int) -> tuple[int, int]:
+    """How many trades are settled, at least so many, and when the store took the last: the writer's own clock, so that asking seldom costs nothing."""
     while True:
-        settled = sum(account["written"] for account in writer.status()["accounts"])
+        status = writer.status()
+        settled = sum(account["written"] for account in status["accounts"] if account["feed"] == Feed.TRADES)
         if settled >= at_least:
-            return perf_counter(), settled
-        time.sleep(0.02)  # asking costs both sides some of the machine's time
+            return status["store"]["last_commit_ns"], settled
+        time.sleep(0.1)
 
 
 def _insert_rate(client: Any, rows: int, start_ns: int) -> float:

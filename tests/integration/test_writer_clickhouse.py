@@ -107,6 +107,20 @@ def test_everything_that_was_journalled_is_stored_and_the_books_say_so(plant: Pl
     )
 
 
+def test_the_server_is_given_rows_in_its_own_order(plant: Plant) -> None:
+    names = ("ETHUSDT", "BTCUSDT", "SOLUSDT")
+    plant.journal.append(batches_of([depth_diff(i, instrument=names[i % 3]) for i in range(30)]))
+    plant.journal.commit()
+    events = "SELECT sumIf(value, event = 'MergeTreeDataWriterBlocks'), sumIf(value, event LIKE '%BlocksAlreadySorted') FROM system.events"
+    ((written, in_order),) = plant.rows(events)
+
+    with writer_of(plant, apply_schema=False) as writer:
+        writer.settle()
+
+    assert plant.rows("SELECT count() FROM marketdata.ob_diffs") == [(30 * 8,)]
+    assert plant.rows(events) == [(written + 1, in_order + 1)]
+
+
 def test_rows_that_come_later_and_journals_that_appear_later_are_stored(plant: Plant) -> None:
     with writer_of(plant) as writer:
         commit_trades(plant.journal, 0, 10)

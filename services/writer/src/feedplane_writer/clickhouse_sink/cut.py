@@ -24,6 +24,7 @@ from ..feeds import Counts, add_counts, feed_counts, feeds_of_rows
 from .columns import NS_PER_DAY, as_ns
 from .guard import time_faults
 from .levels import level_count
+from .order import in_key_order
 from .shards import of_shard, row_shards
 from .tables import FEED_OF_TABLE, PARTITIONS, TARGETS, Built, Input
 
@@ -93,7 +94,7 @@ def cut(frames: Sequence[FrameRead], shard: int, shards: int, limits: Limits, ha
     for record_type, (batch, order) in _gathered(frames, shard, shards, handover).items():
         add_counts(result.read, feed_counts(record_type, batch))
         for built in _tables(record_type, batch, order, limits, result.refused):
-            result.slices.extend(_sliced(built, limits))
+            result.slices.extend(_sliced(in_key_order(built), limits))
     return result
 
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from .columns import Columns, as_ns, as_time, indices_where, last_of_each, mapped, taken
 from .levels import flat_levels, level_rows
 
-TABLE_VERSION: Final = 1
+TABLE_VERSION: Final = 2
 """Raised when the rows made from a record change, or the way they are cut: part of every insert token."""
 
 _AGGRESSOR: Final = {"buy": "BUY", "sell": "SELL", "unknown": "UNKNOWN"}

@@ -88,7 +88,8 @@ class Worker:
     async def _sleep(self, seconds: float) -> None:
         """So long, or until something changes."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wanted.wait(), seconds or None)
+            async with asyncio.timeout(seconds or None):
+                await self._wanted.wait()
 
     async def _run_pass(self) -> float:
         """Returns when the next is due at the latest."""

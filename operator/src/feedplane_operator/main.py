@@ -144,7 +144,8 @@ class _Operator:
         listed = asyncio.gather(*(each.listed.wait() for each in self._informers))
         while not listed.done():
             with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(listed), 0.2)
+                async with asyncio.timeout(0.2):
+                    await asyncio.shield(listed)
             if stop.is_set():
                 listed.cancel()
                 return False

@@ -103,7 +103,8 @@ class _OutputPipe:
     async def close(self, grace_s: float) -> None:
         """Take in what is still in the pipe; whoever holds it open longer than `grace_s` is no longer heard."""
         try:
-            await asyncio.wait_for(self._ended.wait(), grace_s)
+            async with asyncio.timeout(grace_s):
+                await self._ended.wait()
         except TimeoutError:
             self._end()
 

@@ -77,7 +77,8 @@ class HealthServer:
             return
         self._tasks.add(task)
         try:
-            await asyncio.wait_for(self._converse(reader, writer), 2 * self._timeout_s)
+            async with asyncio.timeout(2 * self._timeout_s):
+                await self._converse(reader, writer)
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
             writer.transport.abort()  # the client is slow, gone, or sent half a request: nobody to answer
         except asyncio.CancelledError:
@@ -88,7 +89,8 @@ class HealthServer:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), self._timeout_s)
+            async with asyncio.timeout(self._timeout_s):
+                head = await reader.readuntil(b"\r\n\r\n")
             response = await self._respond(head)
         except TimeoutError:
             response = _refusal(408)

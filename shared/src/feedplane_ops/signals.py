@@ -44,7 +44,8 @@ class StopSignal:
     async def sleep(self, seconds: float) -> bool:
         """Sleep, but wake up to stop. Returns whether the service shall end."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
         return self._event.is_set()
 
 

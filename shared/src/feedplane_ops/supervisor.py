@@ -222,7 +222,8 @@ class _Child:
             if self.is_over():
                 return
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.stopping.wait(), self.backoff.next_delay_ns() / _NS_PER_S)
+                async with asyncio.timeout(self.backoff.next_delay_ns() / _NS_PER_S):
+                    await self.stopping.wait()
             if self.stopping.is_set():
                 self._enter(Status.STOPPED)
                 return

@@ -22,7 +22,8 @@ async def _reason(exchange: str) -> str | None:
     request = load_adapter(exchange).instruments_requests()[0]
     host = urlsplit(request.url).hostname
     try:
-        await asyncio.wait_for(asyncio.to_thread(get, request.url, timeout_s=_TIMEOUT_S), _TIMEOUT_S + 1)
+        async with asyncio.timeout(_TIMEOUT_S + 1):
+            await asyncio.to_thread(get, request.url, timeout_s=_TIMEOUT_S)
     except TimeoutError:
         return f"{host}: no answer in {_TIMEOUT_S:.0f} s"
     except OSError as e:

@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -165,10 +166,9 @@ class Up:
         return self._stop.is_set() or (self._for_s is not None and monotonic() - started >= self._for_s)
 
     async def _wait(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._stop.wait(), seconds)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
 
     def _close(self, status: dict[str, Any], code: int) -> int:
         for line in summary_lines(status["accounts"]):

@@ -109,7 +109,8 @@ class Executor:
         for query_id in list(self._running):
             self.cancel(query_id)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
         if self._running:
             logger.warning("queries still running at stop", extra={"queries": len(self._running)})
         for pool in (*self._pools.values(), self._helper):

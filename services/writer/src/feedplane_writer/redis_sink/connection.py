@@ -93,7 +93,8 @@ class Connection(asyncio.Protocol):
     async def ask(self, *commands: bytes, timeout_s: float) -> list[Any]:
         """As `send`, awaited. Raises: LinkDown also when it takes too long."""
         try:
-            return await asyncio.wait_for(self.send(b"".join(commands), len(commands)), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await self.send(b"".join(commands), len(commands))
         except TimeoutError as e:
             self.abort()
             raise LinkDown(f"{self.address[0]}:{self.address[1]} does not answer") from e
@@ -126,25 +127,29 @@ async def open_connection(
         login_commands = login.commands()
     except UsageError as e:
         raise LinkDown(str(e)) from e
-    loop = asyncio.get_running_loop()
+    connection = Connection(address)
     try:
-        _, connection = await asyncio.wait_for(
-            loop.create_connection(
-                lambda: Connection(address),
-                *address,
-                ssl=login.tls,
-                server_hostname=address[0] if login.tls else None,
-            ),
-            timeout_s,
-        )
-    except (OSError, TimeoutError) as e:
-        raise LinkDown(f"{address[0]}:{address[1]} cannot be reached: {e or 'timeout'}") from e
-    loads = [command(b"SCRIPT", b"LOAD", script) for script in scripts]
-    hello = [*login_commands, command(b"CLIENT", b"SETNAME", CLIENT_NAME), *loads]
-    replies = await connection.ask(*hello, timeout_s=timeout_s)
-    for index, reply in enumerate(replies):
-        is_name = index == len(login_commands)  # a user who may not name himself may still write
-        if isinstance(reply, Exception) and not is_name:
-            connection.abort()
-            raise LinkDown(f"{address[0]}:{address[1]} refuses: {str(reply).split(' ', 1)[0]}")
+        await _connected(connection, login, timeout_s)
+        loads = [command(b"SCRIPT", b"LOAD", script) for script in scripts]
+        hello = [*login_commands, command(b"CLIENT", b"SETNAME", CLIENT_NAME), *loads]
+        replies = await connection.ask(*hello, timeout_s=timeout_s)
+        for index, reply in enumerate(replies):
+            is_name = index == len(login_commands)  # a user who may not name himself may still write
+            if isinstance(reply, Exception) and not is_name:
+                raise LinkDown(f"{address[0]}:{address[1]} refuses: {str(reply).split(' ', 1)[0]}")
+    except BaseException:  # a cancelled task's as well: nobody else knows of the socket
+        connection.abort()
+        raise
     return connection
+
+
+async def _connected(connection: Connection, login: Login, timeout_s: float) -> None:
+    host, port = connection.address
+    name = host if login.tls else None
+    try:
+        async with asyncio.timeout(timeout_s):
+            await asyncio.get_running_loop().create_connection(
+                lambda: connection, host, port, ssl=login.tls, server_hostname=name
+            )
+    except (OSError, TimeoutError) as e:
+        raise LinkDown(f"{host}:{port} cannot be reached: {e or 'timeout'}") from e

@@ -163,7 +163,8 @@ class Node:
     async def _settle_oldest(self, connection: Connection) -> bool:
         pipeline, replies_due, terms = self._in_flight[0]
         try:
-            replies = await asyncio.wait_for(replies_due, TIMEOUT_S)
+            async with asyncio.timeout(TIMEOUT_S):
+                replies = await replies_due
         except TimeoutError as e:
             raise LinkDown(f"{self.address[0]}:{self.address[1]} does not answer") from e
         self._in_flight.popleft()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import json
 import os
 import platform
@@ -27,6 +28,7 @@ BENCHES = {
     "latency": "wire to Redis and wire to queryable at 2,000 messages a second",
     "memory": "collector and writers with both stores away",
 }
+_AGAINST_CRYPTOFEED = {"adapters", "socket_to_journal"}
 OUTPUT = Path("build/bench.json")
 
 
@@ -39,10 +41,13 @@ def main() -> int:
     unknown = set(args.names) - BENCHES.keys()
     if unknown:
         parser.error(f"no bench named {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+    names = args.names or list(BENCHES)
+    if _AGAINST_CRYPTOFEED & set(names) and importlib.util.find_spec("cryptofeed") is None:
+        parser.error("cryptofeed is not installed: `make bench BENCH=...` installs what it compares with")
     rows: list[Row] = []
     console = Console(width=150)
     console.print(f"{CORE_NAME} core, Python {platform.python_version()}")
-    for name in args.names or BENCHES:
+    for name in names:
         console.print(f"[bold]{name}[/bold]: {BENCHES[name]}")
         found: list[Row] = importlib.import_module(f"{name}_bench").run(quick=args.quick)
         rows += found

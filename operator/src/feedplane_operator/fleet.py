@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from random import random
 from time import monotonic_ns
 from typing import Final
 
 from feedplane_ops.backoff import Backoff
+from feedplane_ops.waiting import set_within
 
 from feedplane_operator.errors import ApiError, Unavailable
 from feedplane_operator.store import FeedSetKey, version_of
@@ -77,19 +77,13 @@ class Worker:
         """Until the FeedSet is gone or being deleted."""
         again_s = 0.0
         while not self.is_closed:
-            await self._sleep(again_s)
+            await set_within(self._wanted, again_s or None)  # 0: nothing is due by itself
             await asyncio.sleep(SETTLE_S)
             self._wanted.clear()
             async with self._slots, self.lock:
                 if not self.is_closed:
                     again_s = await self._run_pass()
             await asyncio.sleep(PAUSE_S)
-
-    async def _sleep(self, seconds: float) -> None:
-        """So long, or until something changes."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds or None):
-                await self._wanted.wait()
 
     async def _run_pass(self) -> float:
         """Returns when the next is due at the latest."""

@@ -20,6 +20,7 @@ from typing import Final
 
 from feedplane_ops.childlog import ChildLog
 from feedplane_ops.parentguard import guarded
+from feedplane_ops.waiting import set_within
 
 _READ_BYTES: Final = 65_536
 _EOF_GRACE_S: Final = 0.2
@@ -102,10 +103,7 @@ class _OutputPipe:
 
     async def close(self, grace_s: float) -> None:
         """Take in what is still in the pipe; whoever holds it open longer than `grace_s` is no longer heard."""
-        try:
-            async with asyncio.timeout(grace_s):
-                await self._ended.wait()
-        except TimeoutError:
+        if not await set_within(self._ended, grace_s):
             self._end()
 
     def _on_readable(self) -> None:

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, Final
 
 from feedplane_core.errors import UsageError
+
+from feedplane_ops.waiting import set_within
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +44,7 @@ class StopSignal:
 
     async def sleep(self, seconds: float) -> bool:
         """Sleep, but wake up to stop. Returns whether the service shall end."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._event.wait()
-        return self._event.is_set()
+        return await set_within(self._event, seconds)
 
 
 Main = Callable[[StopSignal], Awaitable[int]]

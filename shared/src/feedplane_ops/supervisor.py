@@ -6,7 +6,6 @@ import asyncio
 import enum
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic_ns
@@ -18,6 +17,7 @@ from feedplane_ops.backoff import Backoff
 from feedplane_ops.childlog import ChildLog
 from feedplane_ops.childprocess import ChildProcess
 from feedplane_ops.signals import EXIT_USAGE
+from feedplane_ops.waiting import set_within
 
 logger = logging.getLogger(__name__)
 
@@ -221,10 +221,7 @@ class _Child:
                 self._enter(await self._run_to_exit(self.process))
             if self.is_over():
                 return
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.backoff.next_delay_ns() / _NS_PER_S):
-                    await self.stopping.wait()
-            if self.stopping.is_set():
+            if await set_within(self.stopping, self.backoff.next_delay_ns() / _NS_PER_S):
                 self._enter(Status.STOPPED)
                 return
             self.restarts += 1

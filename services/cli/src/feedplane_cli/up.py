@@ -7,7 +7,6 @@ import json
 import signal
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from feedplane_core.errors import UsageError
 from feedplane_core.names import DATABASES, Mode
 from feedplane_feedset.model import FeedSet
+from feedplane_ops.waiting import set_within
 from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
@@ -142,7 +142,7 @@ class Up:
                 live.update(render_table(status, self._rates, [_uptime(plane, started)], out.width))
                 if (code := _failure(plane)) is not None:
                     return code
-                await self._wait(_REFRESH_S)
+                await set_within(self._stop, _REFRESH_S)
         return 0
 
     async def _watch_plainly(self, plane: Plane, started: float) -> int:
@@ -153,7 +153,7 @@ class Up:
         while not self._is_over(started):
             if (code := _failure(plane)) is not None:
                 return code
-            await self._wait(0.25)
+            await set_within(self._stop, 0.25)
             if monotonic() >= due:
                 due = monotonic() + _PLAIN_EVERY_S
                 status = await plane.status()
@@ -164,11 +164,6 @@ class Up:
 
     def _is_over(self, started: float) -> bool:
         return self._stop.is_set() or (self._for_s is not None and monotonic() - started >= self._for_s)
-
-    async def _wait(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
 
     def _close(self, status: dict[str, Any], code: int) -> int:
         for line in summary_lines(status["accounts"]):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from uuid import uuid4
 
+from feedplane_ops.waiting import set_within
+
 from feedplane_clickhouse_lite.admission import Lane
 from feedplane_clickhouse_lite.engine import Connection, Engine, Stats
 from feedplane_clickhouse_lite.errors import (
@@ -108,9 +110,7 @@ class Executor:
         self._stopping = True
         for query_id in list(self._running):
             self.cancel(query_id)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._idle.wait()
+        await set_within(self._idle, timeout_s)
         if self._running:
             logger.warning("queries still running at stop", extra={"queries": len(self._running)})
         for pool in (*self._pools.values(), self._helper):

@@ -16,6 +16,8 @@ _ISSUED_KEPT = 1 << 17
 _TOLD_AGAIN = (BookSnapshot, Trade)
 Key = tuple[str, str, str, str]
 """(exchange, instrument, feed, type)."""
+_Told = tuple[str, str, str, str, int | None]
+"""(exchange, instrument, type, identity, venue's time)."""
 
 
 class Ledger:
@@ -30,7 +32,7 @@ class Ledger:
             self._file = path.open("wb", buffering=_BUFFER_BYTES)
         self._seq: dict[str, int] = {}
         self._counts: dict[Key, list[int]] = {}
-        self._issued: dict[tuple[str, str, str, str, int | None], None] = {}
+        self._issued: dict[_Told, None] = {}
 
     def issue(self, event: Event, issued_ns: int, *, sent: bool, fault: str = "") -> None:
         """One thing issued. `sent` is false where a fault withheld or broke it; a fault that only repeats or delays it is named all the same."""
@@ -50,7 +52,7 @@ class Ledger:
             line["fault"] = fault
         line["event"] = event_dict(event)
         if isinstance(event, _TOLD_AGAIN):
-            self._remember((exchange, instrument, kind, identity, event.ts_event_ns))
+            self._remember(_told(event, identity))
         self._count((exchange, instrument, feed, kind), sent)
         self._write(line)
 
@@ -59,13 +61,7 @@ class Ledger:
         book that has not changed and is told with a later time."""
         if not isinstance(event, _TOLD_AGAIN):
             return False
-        return (
-            event.exchange,
-            event.instrument,
-            type_name(event),
-            identity_of(event),
-            event.ts_event_ns,
-        ) in self._issued
+        return _told(event, identity_of(event)) in self._issued
 
     def issue_raw(
         self, exchange: str, channel: str, digest: str, issued_ns: int, *, sent: bool, fault: str = ""
@@ -116,7 +112,7 @@ class Ledger:
         self._seq[exchange] = seq
         return seq
 
-    def _remember(self, key: tuple[str, str, str, str, int | None]) -> None:
+    def _remember(self, key: _Told) -> None:
         self._issued[key] = None
         if len(self._issued) > _ISSUED_KEPT:
             del self._issued[next(iter(self._issued))]
@@ -132,3 +128,7 @@ class Ledger:
             self._file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
         elif self._keep:
             self.lines.append(orjson.dumps(line))
+
+
+def _told(event: Event, identity: str) -> _Told:
+    return event.exchange, event.instrument, type_name(event), identity, event.ts_event_ns

@@ -41,6 +41,11 @@ def taken(columns: Mapping[str, pa.Array], indices: pa.Array) -> Columns:
     return {name: column.take(indices) for name, column in columns.items()}
 
 
+def dictionaries(columns: Mapping[str, pa.Array]) -> Columns:
+    """Texts as dictionaries, each distinct one once; other columns, and what is a dictionary already, as they are."""
+    return {name: c.dictionary_encode() if pa.types.is_string(c.type) else c for name, c in columns.items()}
+
+
 def indices_where(mask: pa.Array) -> pa.Array:
     """Indices at which `mask` is true."""
     return pc.indices_nonzero(mask).cast(pa.int64())

@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .columns import as_ns, taken
+from .columns import arange, as_ns, dictionaries, taken
 from .tables import PARTITIONS, Built
 
 _NAMES: Final = ("exchange", "market_type", "instrument")
@@ -22,19 +22,15 @@ def in_key_order(built: Built) -> Built:
 
     `klines_agg` and `gaps` have another column before the time or none: of those few rows the server sorts the rest.
     """
-    names = {name: _as_dictionary(built.columns[name]) for name in _NAMES}
+    names = dictionaries({name: built.columns[name] for name in _NAMES})
     columns = {**built.columns, **names}
     instrument, market = (_ranks(names[name]) for name in ("instrument", "market_type"))
     times = as_ns(built.columns[PARTITIONS[built.table][0]].cast(pa.timestamp("ns")))
     keys = pa.RecordBatch.from_arrays([instrument, market, times], names=["instrument", "market_type", "time"])
     order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.schema.names])
-    if order.equals(pa.arange(0, len(order)).cast(order.type)):
+    if order.equals(arange(len(order)).cast(order.type)):
         return Built(built.table, columns, built.record)
     return Built(built.table, taken(columns, order), built.record.take(order))
-
-
-def _as_dictionary(texts: pa.Array) -> pa.DictionaryArray:
-    return texts if pa.types.is_dictionary(texts.type) else texts.dictionary_encode()
 
 
 def _ranks(names: pa.DictionaryArray) -> pa.Array:

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .columns import Columns, as_ns, as_time, indices_where, last_of_each, mapped, taken
+from .columns import Columns, as_ns, as_time, dictionaries, indices_where, last_of_each, mapped, taken
 from .levels import flat_levels, level_rows
 
 TABLE_VERSION: Final = 2
@@ -150,17 +150,12 @@ def _checkpoints(given: Input) -> list[Built]:
 
 
 def _levels(table: str, given: Input, before: Columns, after: Columns) -> Built:
-    """One row per level: the message's columns `before` and `after` the level's own, repeated."""
+    """One row per level: the message's columns `before` and `after` the level's own, repeated; its texts stand in the insert once and not once per level, a
+    third of the bytes."""
     record, level = level_rows(given.batch)
-    repeated = taken(_dictionaries({**given.head(), **before}), record)
-    rest = taken(_dictionaries({**after, "ts_event_is_recv": given.is_recv}), record)
+    repeated = taken(dictionaries({**given.head(), **before}), record)
+    rest = taken(dictionaries({**after, "ts_event_is_recv": given.is_recv}), record)
     return Built(table, {**repeated, **level, **rest}, record)
-
-
-def _dictionaries(columns: Columns) -> Columns:
-    """Texts as dictionaries: a message's texts stand in the insert once and not once per level, a third of the
-    bytes."""
-    return {name: c.dictionary_encode() if pa.types.is_string(c.type) else c for name, c in columns.items()}
 
 
 def _liquidations(given: Input) -> list[Built]:
